@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Readahead follows the map: what a sequential reader will read next is in the page cache of the host, in whichever
-# order and file it lies, and nothing else is; a random reader gets nothing that it does not read.
+# order and file it lies, and nothing else is; a random reader gets nothing that it does not read.  So do the verbs
+# that read a whole disk.
 . "${0%/*}/functions.sh"
 requires qemu-img qemu-io fusermount3
 
@@ -57,20 +58,28 @@ is_most() { [ "$1" -ge 98 ]; }
 is_little() { [ "$1" -le 15 ]; }
 
 # A new mount of slow has no page in the page cache.
-on_cold_mount() { # IMAGE COMMAND...
-	local image=$1 slow_pid status
-	shift
+on_cold_disk() { # COMMAND...
+	local slow_pid status
 	mkdir -p cold
 	"$slow" images cold 0 &
 	slow_pid=$!
-	eventually mountpoint -q cold && mount_image "cold/$image" m || return 1
+	eventually mountpoint -q cold || return 1
 	"$@"
 	status=$?
-	unmount m || status=1
 	umount cold 2>/dev/null || fusermount3 -u cold || status=1
 	wait "$slow_pid"
 	return $status
 }
+
+on_mount() { # IMAGE COMMAND...
+	local status
+	mount_image "cold/$1" m || return 1
+	shift
+	"$@"
+	status=$?
+	unmount m && return $status
+}
+on_cold_mount() { on_cold_disk on_mount "$@"; }
 
 # are_cached START END TEST: tests the share of these MiB of the disk in each file of the chain.
 are_cached() {
@@ -80,15 +89,17 @@ are_cached() {
 		depth=$((depth + 1))
 	done
 }
-# mapped_ahead IMAGE [BASE]: reads 4 MiB; the next 6 are fetched, and hardly anything after 32.
-mapped_ahead() {
-	local files=("$@")
-	ranges "images/$1" 4 10 >4-10
-	ranges "images/$1" 32 $mb >32-$mb
-	[ -s 4-10 ] && [ -s 32-$mb ] || return 1
-	dd if=m/disk.raw of=/dev/null bs=128k count=32 status=none || return 1
-	eventually are_cached 4 10 is_most && are_cached 32 $mb is_little
+
+# is_fetched END IMAGE [BASE]: the disk is from 4 MiB to END, and hardly anything after 32.
+is_fetched() {
+	local end=$1 files=("${@:2}")
+	ranges "images/$2" 4 "$end" >"4-$end"
+	ranges "images/$2" 32 $mb >32-$mb
+	[ -s "4-$end" ] && [ -s 32-$mb ] && eventually are_cached 4 "$end" is_most && are_cached 32 $mb is_little
 }
+
+# mapped_ahead IMAGE [BASE]: reads 4 MiB; the next 6 are fetched.
+mapped_ahead() { dd if=m/disk.raw of=/dev/null bs=128k count=32 status=none && is_fetched 10 "$@"; }
 
 # stored_ahead IMAGE: units are stored in the order of the disk.
 first_is_cached() { [ "$(share "$1" <<<"0 $(($(stat -c %s "$1") * 8 / mb))")" -ge 98 ]; }
@@ -119,3 +130,19 @@ done
 for image in scattered.qcow2 deflate.qcow2; do
 	check "nothing is fetched for a random reader, $image" on_cold_mount $image random_reads $image
 done
+
+# One thread, so that no other one reads ahead.
+compare_ahead() {
+	"$VDISK" compare -m 1 cold/chain.qcow2 cold/other.qcow2
+	[ $? = 1 ] && is_fetched 7 chain.qcow2 base.qcow2 && is_fetched 7 other.qcow2
+}
+# The output has no space for more than 4 MiB.
+convert_ahead() {
+	(trap '' XFSZ && ulimit -f 4096 && ! "$VDISK" convert -m 1 -O qcow2 cold/chain.qcow2 out.qcow2) &&
+		is_fetched 7 chain.qcow2 base.qcow2
+}
+
+cp images/base.qcow2 images/other.qcow2
+qemu-io -f qcow2 -c 'write -q -P 255 4M 64k' images/other.qcow2 || exit 1
+check "vdisk compare stops at a difference after 4 MiB" on_cold_disk compare_ahead
+check "vdisk convert stops after 4 MiB" on_cold_disk convert_ahead
