@@ -16,6 +16,8 @@ VERSION := 0.2.0
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 # zsh of Debian does not search /usr/share/zsh/site-functions.
@@ -229,9 +231,16 @@ update_applications = $(if $(DESTDIR),,@! command -v update-desktop-database >/d
 
 install: all
 	$(INSTALL) -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man5" \
+		"$(DESTDIR)$(MANDIR)/man3" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(INCLUDEDIR)" \
 		"$(DESTDIR)$(COMPDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)" "$(DESTDIR)$(APPDIR)"
 	$(INSTALL) -m 755 $(PROGRAMS) "$(DESTDIR)$(BINDIR)"
+	$(INSTALL) -m 644 $(B)/$(SONAME) "$(DESTDIR)$(LIBDIR)"
+	ln -sf $(SONAME) "$(DESTDIR)$(LIBDIR)/libvdisk.so"
+	$(INSTALL) -m 644 formats/api/vdisk.h "$(DESTDIR)$(INCLUDEDIR)"
+	sed 's,@prefix@,$(PREFIX),; s,@libdir@,$(LIBDIR),; s,@includedir@,$(INCLUDEDIR),; s,@version@,$(VERSION),' \
+		formats/api/libvdisk.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/libvdisk.pc"
 	$(INSTALL) -m 644 man/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	$(INSTALL) -m 644 man/*.3 "$(DESTDIR)$(MANDIR)/man3"
 	$(INSTALL) -m 644 man/*.5 "$(DESTDIR)$(MANDIR)/man5"
 	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion "$(DESTDIR)$(COMPDIR)/vdiskfs"
 	$(INSTALL) -m 644 tools/packaging/vdiskfs.desktop "$(DESTDIR)$(APPDIR)"
@@ -248,7 +257,10 @@ endif
 uninstall:
 	rm -f $(foreach f,$(notdir $(PROGRAMS)),"$(DESTDIR)$(BINDIR)/$f") \
 		$(foreach f,$(notdir $(wildcard man/*.1)),"$(DESTDIR)$(MANDIR)/man1/$f") \
+		$(foreach f,$(notdir $(wildcard man/*.3)),"$(DESTDIR)$(MANDIR)/man3/$f") \
 		$(foreach f,$(notdir $(wildcard man/*.5)),"$(DESTDIR)$(MANDIR)/man5/$f") \
+		$(foreach f,$(SONAME) libvdisk.so pkgconfig/libvdisk.pc,"$(DESTDIR)$(LIBDIR)/$f") \
+		"$(DESTDIR)$(INCLUDEDIR)/vdisk.h" \
 		"$(DESTDIR)$(COMPDIR)/vdiskfs" "$(DESTDIR)$(COMPDIR)/vdisk" \
 		"$(DESTDIR)$(ZSHDIR)/_vdisk" "$(DESTDIR)$(FISHDIR)/vdisk.fish" "$(DESTDIR)$(APPDIR)/vdiskfs.desktop" \
 		$(if $(MOUNTDIR),$(foreach f,mount.vdiskfs mount.fuse.vdiskfs,"$(DESTDIR)$(MOUNTDIR)/$f"))

@@ -15,6 +15,10 @@ check "make install with blanks in DESTDIR" installs install PREFIX=/usr ZSHDIR=
 cat >expected <<'LIST'
 ./usr/bin/vdisk
 ./usr/bin/vdiskfs
+./usr/include/vdisk.h
+./usr/lib/libvdisk.so
+./usr/lib/libvdisk.so.0
+./usr/lib/pkgconfig/libvdisk.pc
 ./usr/sbin/mount.fuse.vdiskfs
 ./usr/sbin/mount.vdiskfs
 ./usr/share/applications/vdiskfs.desktop
@@ -23,6 +27,7 @@ cat >expected <<'LIST'
 ./usr/share/fish/vendor_completions.d/vdisk.fish
 ./usr/share/man/man1/vdisk.1
 ./usr/share/man/man1/vdiskfs.1
+./usr/share/man/man3/vdisk.3
 ./usr/share/man/man5/vdiskfs-formats.5
 ./usr/share/zsh/vendor-completions/_vdisk
 LIST
