@@ -100,7 +100,7 @@ static const struct option_row convert_options[] = {
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
-	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order (always done)"},
+	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order"},
 	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
