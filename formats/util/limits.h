@@ -14,15 +14,18 @@
 #define LIMIT_PEEK        (64u << 10)           /* bytes at the head of a file that probes see */
 #define LIMIT_DESCRIPTOR  (1u << 20)            /* bytes of a file that may just name others */
 
-#define QCOW2_MAX_L1_BYTES       (32u << 20) /* active or of a snapshot */
-#define QCOW2_MAX_REFTABLE_BYTES (8u << 20)
-#define QCOW2_MAX_SNAPSHOTS      65536
-#define QCOW2_MAX_SNAPSHOT_BYTES (64u << 20) /* the whole table */
-#define QCOW2_MAX_SNAPSHOT_EXTRA 1024
-#define QCOW2_MAX_BITMAP_TABLE   (1u << 30) /* bytes */
-#define QCOW2_MIN_CLUSTER_BITS   9
-#define QCOW2_MAX_CLUSTER_BITS   21
-#define QCOW2_MIN_EXTENDED_BITS  14 /* a subcluster, 1/32, has a sector at least */
+#define QCOW2_MAX_L1_BYTES         (32u << 20) /* active or of a snapshot */
+#define QCOW2_MAX_REFTABLE_BYTES   (8u << 20)
+#define QCOW2_MAX_SNAPSHOTS        65536
+#define QCOW2_MAX_SNAPSHOT_BYTES   (64u << 20) /* the whole table */
+#define QCOW2_MAX_SNAPSHOT_EXTRA   1024
+#define QCOW2_MAX_BITMAP_TABLE     (1u << 30) /* bytes */
+#define QCOW2_MAX_BITMAPS          65535u
+#define QCOW2_MAX_BITMAP_DIRECTORY (64u << 20) /* bytes */
+#define QCOW2_MAX_BITMAP_MEMORY    (64u << 20) /* of all bitmaps that are kept up to date */
+#define QCOW2_MIN_CLUSTER_BITS     9
+#define QCOW2_MAX_CLUSTER_BITS     21
+#define QCOW2_MIN_EXTENDED_BITS    14 /* a subcluster, 1/32, has a sector at least */
 
 #define QCOW_MIN_CLUSTER_BITS 9
 #define QCOW_MAX_CLUSTER_BITS 16

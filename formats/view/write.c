@@ -161,6 +161,12 @@ static size_t run_of(const struct view *v, const char *buf, size_t len, uint64_t
 	return n;
 }
 
+/* Announces a change of bytes to the driver of a view, which may keep a record of changes. */
+static int announce(struct view *v, uint64_t off, uint64_t len, struct err *e)
+{
+	return v->write->changing ? v->write->changing(v, off, len, e) : 0;
+}
+
 /* Writes some of the x->len bytes at off, which x maps, and sets x->len to how many; 0: look
  * again. */
 static int write_extent(struct view *v, const struct source *from, uint64_t off, struct extent *x,
@@ -191,22 +197,23 @@ static int write_extent(struct view *v, const struct source *from, uint64_t off,
 static int write_range(
 	struct view *v, struct source from, uint64_t len, uint64_t off, struct err *e)
 {
+	bool changes = from.buf || from.io;
 	struct extent x;
+	int r = v->through || !changes ? 0 : announce(v, off, len, e);
 
-	for (; len > 0; off += x.len, len -= x.len) {
+	for (; r == 0 && len > 0; off += x.len, len -= x.len) {
 		unsigned released = v->writer->ranges_released;
-		int r = view_map(v, off, len, &x, e);
+
+		r = view_map(v, off, len, &x, e);
 
 		if (r == 0 && v->through)
 			r = write_range(x.below, from, x.len, x.pos, e);
 		else if (r == 0)
 			r = write_extent(v, &from, off, &x, released, e);
-		if (r < 0)
-			return r;
-		from.buf = from.buf ? from.buf + x.len : NULL;
+		from.buf = r == 0 && from.buf ? from.buf + x.len : NULL;
 		from.pos += x.len;
 	}
-	return 0;
+	return r;
 }
 
 /* Makes the beginning of a range read as zeroes by writing them; *len becomes its length.  Holes
@@ -268,7 +275,7 @@ static int clear(struct view *v, uint64_t off, uint64_t *len, struct err *e)
 static int write_zeroes(struct view *v, uint64_t len, uint64_t off, struct err *e)
 {
 	struct extent x;
-	int r = 0;
+	int r = v->through ? 0 : announce(v, off, len, e);
 
 	for (uint64_t n; r == 0 && len > 0; off += n, len -= n) {
 		n = len;
@@ -507,6 +514,8 @@ int view_write_compressed(
 	assert(v->compressed_max > 0 && off % v->unit == 0);
 	view_enter(v);
 	r = check_range(v, off, 1, e);
+	if (r == 0)
+		r = announce(v, off, MIN(v->unit, v->size - off), e);
 	if (r < 0)
 		return end_write(v, r, e);
 	range = range_of_units(v, off, 1);

@@ -53,12 +53,15 @@ struct reservation {
 	uint64_t token;      /* private to the driver */
 };
 
-/* The operations of a driver for a view that can be written.  meta is held, except in check and in
- * compress; a failed one has changed nothing. */
+/* The operations of a driver for a view that can be written.  meta is held, except in check, in
+ * changing and in compress; a failed one has changed nothing. */
 struct write_ops {
 	/* For a view that stands on others, and whose bytes are all in place: can all of
 	 * [off, off+len) be written there?  It has none of the other operations. */
 	int (*check)(const struct view *v, uint64_t off, uint64_t len, struct err *e);
+	/* The bytes of [off, off+len) are about to change; any thread, without meta.  NULL: nobody
+	 * has to know. */
+	int (*changing)(struct view *v, uint64_t off, uint64_t len, struct err *e);
 	/* Marks the image as being written, before the first change; the marks are durable before
 	 * anything else changes. */
 	int (*begin)(struct view *v, struct err *e);

@@ -12,18 +12,8 @@
 #include "util/err.h"
 #include "io/meta.h"
 #include "io/io.h"
-#include "io/writeback.h"
 #include "image/facts.h"
 #include "qcow2.h"
-#include "refcount.h"
-
-#define AT_FLAGS     12
-#define DIRTY_BITMAP 1 /* the only type */
-#define NAME_MAX_LEN 1023
-#define KNOWN_FLAGS  7u
-#define IN_USE       1u /* the bitmap may lack changes of the disk */
-#define AUTO         2u /* updated by each program that writes to the disk */
-#define MAX_BITMAPS  65535u
 
 int qcow2_bitmaps_read(const struct qcow2 *q, uint32_t i, uint64_t *at,
 	unsigned char raw[QCOW2_BITMAP_FIXED], struct err *e)
@@ -49,58 +39,16 @@ static bool is_entry(const struct qcow2 *q, const unsigned char *raw)
 	unsigned granularity = raw[17], name = load_be16(raw + 18);
 
 	return table != 0 && table % q->cluster_size == 0 && table < q->io->size &&
-	       !(load_be32(raw + AT_FLAGS) & ~KNOWN_FLAGS) && raw[16] == DIRTY_BITMAP &&
-	       granularity >= 9 && granularity <= 31 && name > 0 && name <= NAME_MAX_LEN &&
-	       load_be32(raw + 20) == 0;
+	       !(load_be32(raw + 12) & ~QCOW2_BITMAP_FLAGS) && raw[16] == QCOW2_BITMAP_DIRTY &&
+	       granularity >= QCOW2_BITMAP_MIN_GRANULARITY &&
+	       granularity <= QCOW2_BITMAP_MAX_GRANULARITY && name > 0 &&
+	       name <= QCOW2_BITMAP_NAME_MAX && load_be32(raw + 20) == 0;
 }
-
-/* Checks that the directory is valid and has its clusters alone, so that it can be changed. */
-static int check(const struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	uint64_t at = 0, pos = h->bitmaps_pos, len = h->bitmaps_len;
-	unsigned char raw[QCOW2_BITMAP_FIXED];
-	int r = 0;
-
-	if (pos == 0 || pos % q->cluster_size || len == 0 || !range_fits(pos, len, q->io->size) ||
-		!qcow2_refcount_is_one(
-			q->alloc, pos >> h->cluster_bits, qcow2_clusters_of(q, pos, len)))
-		return err_set(e, EUCLEAN, "the bitmap directory cannot be there");
-	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
-		r = qcow2_bitmaps_read(q, i, &at, raw, e);
-		if (r == 0 && !is_entry(q, raw))
-			r = err_set(e, EUCLEAN, "bitmap %" PRIu32 ": its entry is invalid", i);
-	}
-	if (r == 0 && at != len)
-		r = err_set(e, EUCLEAN, "the bitmap directory has another length");
-	return r;
-}
-
-int qcow2_bitmaps_mark(const struct qcow2 *q, struct err *e)
-{
-	const struct qcow2_header *h = &q->header;
-	unsigned char raw[QCOW2_BITMAP_FIXED];
-	uint64_t at = 0;
-	int r = check(q, e);
-
-	for (uint32_t i = 0; r == 0 && i < h->nbitmaps; i++) {
-		uint64_t pos = h->bitmaps_pos + at + AT_FLAGS;
-
-		r = qcow2_bitmaps_read(q, i, &at, raw, e);
-		if (r < 0 || load_be32(raw + AT_FLAGS) & IN_USE)
-			continue;
-		store_be32(raw, load_be32(raw + AT_FLAGS) | IN_USE);
-		r = meta_write(q->io, raw, 4, pos, ORDER_TABLES, e);
-	}
-	return r;
-}
-
-/* Reporting. */
 
 struct bitmap {
 	uint32_t flags;
 	unsigned granularity; /* bits */
-	char name[NAME_MAX_LEN + 1];
+	char name[QCOW2_BITMAP_NAME_MAX + 1];
 };
 
 /* The number of bitmaps; 0 if the directory is invalid. */
@@ -108,7 +56,7 @@ static uint32_t count(const struct qcow2 *q)
 {
 	const struct qcow2_header *h = &q->header;
 
-	if (!(h->autoclear & QCOW2_BITMAPS) || h->nbitmaps > MAX_BITMAPS ||
+	if (!(h->autoclear & QCOW2_BITMAPS) || h->nbitmaps > QCOW2_MAX_BITMAPS ||
 		!range_fits(h->bitmaps_pos, h->bitmaps_len, q->io->size))
 		return 0;
 	return h->nbitmaps;
@@ -125,7 +73,7 @@ static bool next(const struct qcow2 *q, uint32_t i, uint64_t *at, struct bitmap 
 	if (qcow2_bitmaps_read(q, i, at, raw, &ignored) < 0 || !is_entry(q, raw))
 		return false;
 	len = load_be16(raw + 18);
-	b->flags = load_be32(raw + AT_FLAGS);
+	b->flags = load_be32(raw + 12);
 	b->granularity = raw[17];
 	b->name[len] = '\0';
 	return meta_read(q->cache, q->io, b->name, len, name_pos, &ignored) == 0;
@@ -141,9 +89,9 @@ void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 		const char *flags[2];
 		unsigned n = 0;
 
-		if (b.flags & IN_USE)
+		if (b.flags & QCOW2_BITMAP_IN_USE)
 			flags[n++] = "in-use";
-		if (b.flags & AUTO)
+		if (b.flags & QCOW2_BITMAP_AUTO)
 			flags[n++] = "auto";
 		facts_words(entry, "flags", flags, n);
 		facts_text(entry, "name", b.name);
@@ -161,7 +109,7 @@ uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster)
 		uint64_t bits = div_round_up(q->header.size, UINT64_C(1) << b.granularity);
 		uint64_t clusters = div_round_up(div_round_up(bits, 8), cluster);
 
-		if (b.flags & IN_USE)
+		if (b.flags & QCOW2_BITMAP_IN_USE)
 			continue;
 		sum += clusters * cluster + round_up(clusters * QCOW2_ENTRY_SIZE, cluster);
 		directory += round_up(QCOW2_BITMAP_FIXED + strlen(b.name), 8);

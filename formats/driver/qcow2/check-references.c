@@ -20,9 +20,6 @@
 #include "l1.h"
 #include "l2.h"
 
-#define BITMAP_RESERVED UINT64_C(0xff000000000001fe) /* of an entry of a bitmap's table */
-#define BITMAP_ONES     UINT64_C(1) /* no cluster, but all bits are set; else reserved, too */
-
 static int go_on(const struct qcow2_check *c, struct err *e)
 {
 	if (c->references_max == 0)
@@ -281,7 +278,7 @@ static int count_bitmap(struct qcow2_check *c, uint64_t pos, uint32_t entries, s
 		for (uint64_t i = 0; r == 0 && !empty && i < n; i += QCOW2_ENTRY_SIZE) {
 			uint64_t entry = load_be64(c->buf + i), part = entry & QCOW2_OFFSET;
 
-			if (entry & (BITMAP_RESERVED | (part ? BITMAP_ONES : 0)) ||
+			if (entry & (QCOW2_BITMAP_RESERVED | (part ? QCOW2_BITMAP_ONES : 0)) ||
 				qcow2_in_cluster(c->q, part)) {
 				r = err_set(e, EUCLEAN, "entry 0x%016" PRIx64, entry);
 				break;

@@ -206,6 +206,7 @@ static void qcow2_free(struct qcow2 *q)
 	if (q->data != q->io)
 		io_unref(q->data);
 	crypt_free(q->crypt);
+	qcow2_dirty_free(q);
 	qcow2_alloc_free(q->alloc);
 	free(q);
 }

@@ -21,6 +21,7 @@
 #include "volume/luks/luks.h"
 #include "image/creation.h"
 #include "view/view.h"
+#include "dirty.h"
 #include "header.h"
 
 struct cache;
@@ -68,6 +69,7 @@ struct qcow2 {
 	struct qcow2_range ranges[QCOW2_RANGES];
 	unsigned nranges;
 	struct qcow2_alloc *alloc; /* of an image that is being written, or NULL */
+	struct qcow2_dirty dirty;  /* bitmaps of changes of the disk */
 };
 
 /* The disk, or the VM state, of a state. */

@@ -167,10 +167,11 @@ int qcow2_resize_put_size(struct qcow2_view *v, uint64_t size, struct err *e)
 {
 	struct qcow2 *q = v->q;
 	unsigned char raw[8];
-	int r;
+	int r = size == q->header.size ? 0 : qcow2_dirty_begin_resize(q, e);
 
 	store_be64(raw, size);
-	r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SIZE, ORDER_HEADER, e);
+	if (r == 0)
+		r = meta_write(q->io, raw, sizeof raw, QCOW2_AT_SIZE, ORDER_HEADER, e);
 	if (r < 0)
 		return r;
 	q->header.size = q->size = size;
@@ -205,7 +206,11 @@ static int grow(struct qcow2_view *v, uint64_t size, struct err *e)
 	if (r == 0 && q->external && q->header.autoclear & QCOW2_DATA_FILE_RAW)
 		r = qcow2_resize_preallocate(
 			v, round_up(old, q->cluster_size), size, NULL, NULL, e);
-	return r == 0 ? qcow2_resize_put_size(v, size, e) : r;
+	if (r == 0)
+		r = qcow2_resize_put_size(v, size, e);
+	if (r == 0)
+		qcow2_dirty_resize(q, old);
+	return r;
 }
 
 int qcow2_resize_check(const struct qcow2 *q, uint64_t size, struct err *e)
@@ -225,6 +230,7 @@ int qcow2_resize(struct view *view, uint64_t size, struct err *e)
 {
 	struct qcow2_view *v = (struct qcow2_view *)view;
 	struct qcow2 *q = v->q;
+	uint64_t old = view->size;
 	int r = qcow2_resize_check(q, size, e);
 
 	if (r == 0 && q->header.version < 3 && q->header.nsnapshots > 0)
@@ -237,8 +243,10 @@ int qcow2_resize(struct view *view, uint64_t size, struct err *e)
 	r = qcow2_resize_put_size(v, size, e);
 	if (r == 0)
 		r = writer_write_back(q->alloc->writer, e);
-	if (r == 0)
-		r = drop_from(v, round_up(size, q->cluster_size), e);
+	if (r < 0)
+		return r;
+	qcow2_dirty_resize(q, old);
+	r = drop_from(v, round_up(size, q->cluster_size), e);
 	if (r == 0 && q->external)
 		r = io_resize(q->data, size, e);
 	return r;

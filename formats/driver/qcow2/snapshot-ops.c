@@ -206,6 +206,33 @@ static int rename_entry(struct image *img, size_t i, const char *name, struct er
 	return qcow2_snapshot_table_store(q, &t, e);
 }
 
+static bool same_place(const struct extent *a, const struct extent *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	return a->kind == EXTENT_ZERO || (a->pos == b->pos && a->unit_id == b->unit_id);
+}
+
+/* Sets the bits of bitmaps for what applying the snapshot with this view changes: ranges that are
+ * not read from the same place.  One that cannot be mapped counts as changed. */
+static int record_changes(struct qcow2_view *live, const struct view *to, struct err *e)
+{
+	uint64_t end = MIN(live->view.size, to->size), len;
+	int r = qcow2_dirty_begin(live->q, e);
+
+	for (uint64_t off = 0; r == 0 && live->q->dirty.n > 0 && off < end; off += len) {
+		struct extent a, b;
+		struct err ignored = ERR_INIT;
+		bool mapped = view_map(&live->view, off, end - off, &a, &ignored) == 0 &&
+			      view_map(to, off, end - off, &b, &ignored) == 0;
+
+		len = mapped ? MIN(a.len, b.len) : MIN(end - off, live->q->cluster_size);
+		if (!mapped || !same_place(&a, &b))
+			qcow2_dirty_set(live->q, off, len);
+	}
+	return r;
+}
+
 /* The VM state, which lies beyond the end of the disk, is not copied. */
 static int apply(struct image *img, size_t i, struct err *e)
 {
@@ -213,7 +240,7 @@ static int apply(struct image *img, size_t i, struct err *e)
 	struct qcow2 *q = live->q;
 	struct qcow2_l1 from, to, old = qcow2_l1_of(live);
 	struct qcow2_snapshot s;
-	uint64_t needed;
+	uint64_t needed, size = live->view.size;
 	struct err why = ERR_INIT;
 	int r = find_entry(q, i, &s, e);
 
@@ -227,6 +254,8 @@ static int apply(struct image *img, size_t i, struct err *e)
 	from = (struct qcow2_l1){.pos = s.l1_pos, .entries = MIN(s.l1_size, needed)};
 	r = qcow2_walk_check(q, from, e);
 	if (r == 0)
+		r = record_changes(live, img->states[i]->view, e);
+	if (r == 0)
 		r = copy_l1(q, from, MAX(needed, 1), &to, e);
 	if (r < 0)
 		return r;
@@ -236,6 +265,11 @@ static int apply(struct image *img, size_t i, struct err *e)
 	if (r < 0) {
 		undo_copy(q, from, to);
 		return r;
+	}
+	if (s.disk_size != size) {
+		qcow2_dirty_resize(q, size);
+		if (s.disk_size > size)
+			qcow2_dirty_set(q, size, s.disk_size - size);
 	}
 	r = qcow2_walk_drop(q, old, &why);
 	if (r == 0)

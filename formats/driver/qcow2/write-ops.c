@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/bytes.h"
@@ -27,7 +28,7 @@
 #include "view/writer.h"
 #include "image/image.h"
 #include "alloc.h"
-#include "bitmaps.h"
+#include "bitmap-directory.h"
 #include "check.h"
 #include "compress.h"
 #include "resize.h"
@@ -39,17 +40,31 @@ static int complete_file(struct io *io, uint64_t end, struct err *e)
 	return end > io->size && !io->is_block ? io_resize(io, end, e) : 0;
 }
 
-/* Clears autoclear bits, whose extensions will not match the disk any more.  Bitmaps are kept and
- * marked as in use: without their bit, their clusters would count as leaked. */
+/* Is the directory of bitmaps valid?  Writing keeps those up to date that can be. */
+static bool has_bitmaps(const struct qcow2 *q)
+{
+	struct qcow2_bitmap_directory d;
+	struct err why = ERR_INIT;
+	int r;
+
+	if (!(q->header.autoclear & QCOW2_BITMAPS))
+		return false;
+	r = qcow2_bitmap_directory_load(q, 0, &d, &why);
+	free(d.p);
+	if (r < 0 && q->dirty.img)
+		image_warn(q->dirty.img, "its bitmaps are lost: %s", why.text);
+	return r == 0;
+}
+
+/* Clears autoclear bits, whose extensions will not match the disk any more. */
 static int clear_autoclear(struct qcow2 *q, struct err *e)
 {
 	struct qcow2_header *h = &q->header;
 	uint64_t keep = h->autoclear & QCOW2_DATA_FILE_RAW;
-	struct err ignored = ERR_INIT;
 	unsigned char raw[8];
 	int r;
 
-	if (h->autoclear & QCOW2_BITMAPS && qcow2_bitmaps_mark(q, &ignored) == 0)
+	if (has_bitmaps(q))
 		keep |= QCOW2_BITMAPS;
 	if (h->autoclear == keep)
 		return 0;
@@ -71,8 +86,14 @@ static int begin(struct view *view, struct err *e)
 	return r < 0 || q->header.version < 3 ? r : clear_autoclear(q, e);
 }
 
+static int finish(struct view *view, struct err *e)
+{
+	return qcow2_dirty_finish(((struct qcow2_view *)view)->q, e);
+}
+
 static const struct write_ops qcow2_write_ops = {
 	.begin = begin,
+	.changing = qcow2_dirty_changing,
 	.reserve = qcow2_write_reserve,
 	.commit = qcow2_write_commit,
 	.cancel = qcow2_write_cancel,
@@ -82,6 +103,7 @@ static const struct write_ops qcow2_write_ops = {
 	.durable = qcow2_alloc_durable,
 	.release_freed = qcow2_alloc_release_freed,
 	.resize = qcow2_resize,
+	.finish = finish,
 };
 
 void qcow2_write_ops_set(struct view *v)
@@ -179,6 +201,7 @@ int qcow2_write_ops_start(struct image *img, struct err *e)
 		r = writeback_add(img->writer->writeback, q->data, e);
 	if (r < 0)
 		return r;
+	q->dirty.img = img;
 	q->alloc = qcow2_alloc_new(q, img->writer, e);
 	return q->alloc ? 0 : -e->code;
 }
