@@ -183,9 +183,18 @@ printf x | dd of=sparse.raw bs=1M seek=70 conv=notrunc status=none
 packs "a stream with a hole" raw sparse.raw $stream
 is_disk "a stream with a hole" sparse.raw vmdk
 check "a stream with a hole lacks two grain tables" [ "$(stat -c %s out)" -lt 75000 ]
+truncate -s 40M sparse40.raw
+noise 74 300000 | dd of=sparse40.raw bs=64K seek=33 conv=notrunc status=none
 check "create of a stream" "$VDISK" create -q -f vmdk -o subformat=streamOptimized empty.vmdk 40M
 check "the created stream reads as zeroes" eval 'truncate -s 40M zero.raw && qemu-img compare -q -f raw -F vmdk zero.raw empty.vmdk'
-check "convert -n to a stream" fails "compressed grains cannot be overwritten" convert -n -f raw -O vmdk zero.raw empty.vmdk
+for maker in "$VDISK" qemu-img; do
+	for filler in "$VDISK" qemu-img; do
+		"$maker" create -q -f vmdk -o subformat=streamOptimized empty.vmdk 40M && "$filler" convert -n -c -f raw -O vmdk sparse40.raw empty.vmdk
+		check "a stream by ${maker##*/} is filled by ${filler##*/}" qemu-img compare -q -f raw -F vmdk sparse40.raw empty.vmdk
+		check "a stream by ${maker##*/}, filled by ${filler##*/}, in vdisk" "$VDISK" compare -q -f raw -F vmdk sparse40.raw empty.vmdk
+	done
+done
+check "convert -n to a stream with data" fails "compressed grains cannot be overwritten" convert -n -f raw -O vmdk zero.raw empty.vmdk
 check "two images of whole grains to a stream" eval \
 	'"$VDISK" convert -f raw $stream base.raw disk.raw out && cat base.raw disk.raw >two.raw'
 is_disk "two images to a stream" two.raw vmdk

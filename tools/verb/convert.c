@@ -177,14 +177,15 @@ static bool open_output(struct converting *c)
 	const struct image *out;
 
 	how.write = true;
-	how.fill = c->create;
+	how.fill = true;
 	how.share = false;
 	how.nosync = !c->durable;
 	if (!input_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	out = c->out.img;
 	copy->out = c->out.state->view;
-	copy->is_new = c->create && !out->io->is_block; /* a device has old contents */
+	/* A device has old contents.  An image that can only be filled has none. */
+	copy->is_new = (c->create && !out->io->is_block) || copy->out->compressed_only;
 	copy->compressed = args_has(c->args, OPT_COMPRESS) || copy->out->compressed_only;
 	copy->in_order = copy->out->unit > 1 && !args_has(c->args, OPT_UNORDERED);
 	/* Threads that wait for their turn to write do not use their processor. */

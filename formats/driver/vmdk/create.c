@@ -16,8 +16,8 @@
 #include "image/format.h"
 #include "image/image.h"
 #include "descriptor.h"
+#include "header.h"
 #include "disk.h"
-#include "stream.h"
 #include "vmdk.h"
 
 #define SPLIT      4192256u /* sectors of an extent of a split disk: 2047 MiB */
@@ -161,6 +161,11 @@ static int write_sparse(const struct vmdk_creation *m, struct io *io, uint64_t s
 		p.header.version = 2;
 		p.header.flags |= VMDK_ZERO_GRAINS;
 	}
+	if (m->stream) {
+		p.header.version = 3;
+		p.header.flags |= VMDK_COMPRESSED | VMDK_MARKERS;
+		p.header.compression = VMDK_DEFLATE;
+	}
 	vmdk_header_encode(&p.header, header);
 	return io_write(io, header, sizeof header, 0, e);
 }
@@ -186,8 +191,7 @@ static int create_extents(const struct vmdk_creation *m, FILE *text, struct err 
 
 	if (!m->flat && !m->split) {
 		fprintf(text, "RW %" PRIu64 " SPARSE \"%s\"\n", left, creation_name(c));
-		return m->stream ? vmdk_stream_create(c->io, left, e)
-				 : write_sparse(m, c->io, left, true, e);
+		return write_sparse(m, c->io, left, true, e);
 	}
 	do {
 		sectors = m->split ? MIN(left, SPLIT) : left;

@@ -72,32 +72,6 @@ static int put_footer(struct io *io, uint64_t next, uint64_t capacity, uint64_t 
 	return r == 0 ? put(io, &next, VMDK_MARKER_END, NULL, 0, e) : r;
 }
 
-/* The bytes of the grain directory, in whole sectors. */
-static size_t directory_len(uint64_t capacity)
-{
-	return round_up(vmdk_plan(capacity, true).ntables * 4, VMDK_SECTOR);
-}
-
-int vmdk_stream_create(struct io *io, uint64_t capacity, struct err *e)
-{
-	struct vmdk_header h = vmdk_stream_header(capacity, VMDK_GD_AT_END);
-	uint64_t next = VMDK_STREAM_START;
-	size_t gd_len = directory_len(capacity);
-	unsigned char header[VMDK_SECTOR], *gd = calloc(1, gd_len + 1);
-	int r;
-
-	if (!gd)
-		return err_nomem(e);
-	vmdk_header_encode(&h, header);
-	r = io_write(io, header, sizeof header, 0, e);
-	if (r == 0)
-		r = put(io, &next, VMDK_MARKER_DIRECTORY, gd, gd_len, e);
-	if (r == 0)
-		r = put_footer(io, next, capacity, VMDK_STREAM_START + 1, e);
-	free(gd);
-	return r;
-}
-
 /* Writes the table of the last grains. */
 static int end_table(struct vmdk_stream *s, struct err *e)
 {
@@ -118,10 +92,18 @@ static struct vmdk_stream *stream_of(const struct view *v)
 	return ((const struct vmdk *)v)->stream;
 }
 
-/* Cuts off the footer: an interrupted stream must not be taken for an image of zeroes. */
+/* Removes the tables, to have them at the end.  Until they are there the header leads to none: an
+ * interrupted stream must not be taken for an image of zeroes. */
 static int stream_begin(struct view *v, struct err *e)
 {
-	return io_resize(stream_of(v)->io, (uint64_t)VMDK_STREAM_START * VMDK_SECTOR, e);
+	const struct vmdk_stream *s = stream_of(v);
+	struct vmdk_header h = vmdk_stream_header(s->capacity, VMDK_GD_AT_END);
+	unsigned char header[VMDK_SECTOR];
+	int r;
+
+	vmdk_header_encode(&h, header);
+	r = io_write(s->io, header, sizeof header, 0, e);
+	return r == 0 ? io_resize(s->io, (uint64_t)VMDK_STREAM_START * VMDK_SECTOR, e) : r;
 }
 
 /* Builds the record of a grain: sector of the disk, length and zlib stream, in whole sectors. */
@@ -227,14 +209,15 @@ static void stream_free(struct view *v)
 
 static const struct view_ops stream_view_ops = {.map = stream_map, .free = stream_free};
 
-/* The directory follows the descriptor, as in an empty stream that vmdk_stream_create wrote. */
+/* An image without grains, as "create" makes it: its tables come before them. */
 static bool is_empty(const struct vmdk *v)
 {
 	const struct vmdk_tables *t = v->desc.nlines == 1 ? v->extents[0].tables : NULL;
 
 	return t && t->compressed && v->embedded && t->grain == GRAIN &&
-	       t->per_table == VMDK_TABLE && t->first_grain == VMDK_STREAM_START &&
-	       t->gd_pos == (VMDK_STREAM_START + 1) * VMDK_SECTOR;
+	       t->per_table == VMDK_TABLE && t->text_pos == VMDK_DESC_START * VMDK_SECTOR &&
+	       t->text_len == VMDK_DESC_LEN * VMDK_SECTOR &&
+	       t->io->size <= t->first_grain * VMDK_SECTOR;
 }
 
 int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
@@ -252,7 +235,7 @@ int vmdk_stream_open(const struct image *img, struct vmdk *v, struct err *e)
 	s->codec = img->opts->codec;
 	s->capacity = v->extents[0].tables->capacity / VMDK_SECTOR;
 	s->next = VMDK_STREAM_START;
-	s->gd_len = directory_len(s->capacity);
+	s->gd_len = round_up(vmdk_plan(s->capacity, true).ntables * 4, VMDK_SECTOR);
 	s->gd = calloc(1, s->gd_len + 1);
 	if (!s->gd)
 		return err_nomem(e);
