@@ -29,6 +29,10 @@ fish_dir = $(or $(shell $(PKG_CONFIG) --variable=completionsdir fish 2>/dev/null
 # A package (DESTDIR) has it in /usr/sbin, because it must not replace the link /sbin by a directory; MOUNTDIR=/sbin is for
 # systems on which these are two directories.  MOUNTDIR= installs none: then only -t fuse.vdiskfs works, by mount.fuse3.
 MOUNTDIR   ?= $(if $(DESTDIR),/usr/sbin,$(if $(filter 0,$(shell id -u)),/sbin))
+# nbdkit searches plugins in one directory, whatever PREFIX is, and only root can install there; vdisk serve also searches
+# that below PREFIX.  NBDKITDIR= installs no plugin.
+NBDKITDIR  ?= $(if $(or $(DESTDIR),$(filter 0,$(shell id -u))),$(nbdkit_dir),$(PREFIX)/lib/nbdkit/plugins)
+nbdkit_dir  = $(shell $(PKG_CONFIG) --variable=plugindir nbdkit 2>/dev/null)
 APPDIR     ?= $(PREFIX)/share/applications
 INSTALL    ?= install
 PKG_CONFIG ?= pkg-config
@@ -74,7 +78,7 @@ API     := $(filter formats/api/%,$(FORMATS))
 FUSE    := $(sort $(shell find fuse -name '*.c'))
 # Linked into the unit tests.
 TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c fuse/ops/readahead.c
-TOOLS   := $(sort $(shell find tools -name '*.c'))
+TOOLS   := $(sort $(shell find tools -name '*.c' ! -path 'tools/nbdkit/*'))
 UNIT    := $(sort $(shell find tests/unit -name '*.c')) $(addprefix tests/images/,luks-make.c luks2-make.c md-make.c)
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
@@ -88,10 +92,14 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a
 SONAME := libvdisk.so.0
 PROGRAMS := $(B)/vdiskfs $(B)/vdisk
+# Built where nbdkit's header is.
+PLUGIN := $(if $(shell $(PKG_CONFIG) --exists 'nbdkit >= 1.30' 2>/dev/null && echo yes),$(B)/nbdkit-vdisk-plugin.so)
+PLUGINSRC := $(wildcard tools/nbdkit/*.c)
+MAN1 := $(filter-out $(if $(PLUGIN),,%-plugin.1),$(wildcard man/*.1))
 TESTPROGRAMS := $(B)/unit $(B)/mkimage $(COUNT:%.c=$(B)/%) $(patsubst %.c,$(B)/%,$(HELPERS)) \
 	$(patsubst %.c,$(B)/%.so,$(SHIM))
 
-all: $(PROGRAMS) $(B)/$(SONAME)
+all: $(PROGRAMS) $(B)/$(SONAME) $(PLUGIN)
 
 $(B)/vdiskfs: $(call obj,$(FUSE)) $(LIB)
 	$(call say,LINK,$@)
@@ -110,6 +118,11 @@ $(B)/$(SONAME): $(call obj,$(API)) $(LIB) formats/api/libvdisk.map
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,$(SONAME),--version-script=formats/api/libvdisk.map \
 		$(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(filter %.o %.a,$^) $(lib_libs)
+
+# It has the library in it, so that it runs from any directory, and exports plugin_init alone.  nbdkit has its other symbols.
+$(B)/nbdkit-vdisk-plugin.so: $(call obj,$(PLUGINSRC)) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ $(lib_libs)
 
 $(B)/unit: $(call obj,$(UNIT) $(TREE)) $(LIB)
 	$(call say,LINK,$@)
@@ -172,6 +185,7 @@ compile_commands.json: FORCE
 # Hidden symbols are called directly in the shared library, too.
 $(call obj,$(filter-out $(API),$(FORMATS))): ALL_CFLAGS += $(library_cflags)
 $(call obj,$(API)): ALL_CFLAGS += -fPIC
+$(call obj,$(PLUGINSRC)): ALL_CFLAGS += $(library_cflags) $(shell $(PKG_CONFIG) --cflags nbdkit 2>/dev/null)
 $(call obj,$(FUSE)): ALL_CPPFLAGS += -iquote fuse
 $(call obj,$(TOOLS)): ALL_CPPFLAGS += -iquote tools
 $(call obj,$(UNIT)): ALL_CPPFLAGS += -iquote $(B)/gen -iquote tests/unit -iquote fuse -iquote tests/images
@@ -239,7 +253,7 @@ install: all
 	$(INSTALL) -m 644 formats/api/vdisk.h "$(DESTDIR)$(INCLUDEDIR)"
 	sed 's,@prefix@,$(PREFIX),; s,@libdir@,$(LIBDIR),; s,@includedir@,$(INCLUDEDIR),; s,@version@,$(VERSION),' \
 		formats/api/libvdisk.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/libvdisk.pc"
-	$(INSTALL) -m 644 man/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	$(INSTALL) -m 644 $(MAN1) "$(DESTDIR)$(MANDIR)/man1"
 	$(INSTALL) -m 644 man/*.3 "$(DESTDIR)$(MANDIR)/man3"
 	$(INSTALL) -m 644 man/*.5 "$(DESTDIR)$(MANDIR)/man5"
 	$(INSTALL) -m 644 fuse/vdiskfs.bash-completion "$(DESTDIR)$(COMPDIR)/vdiskfs"
@@ -254,6 +268,11 @@ ifneq ($(MOUNTDIR),)
 	ln -sf "$(BINDIR)/vdiskfs" "$(DESTDIR)$(MOUNTDIR)/mount.fuse.vdiskfs"
 endif
 
+ifneq ($(and $(PLUGIN),$(NBDKITDIR)),)
+	$(INSTALL) -d "$(DESTDIR)$(NBDKITDIR)"
+	$(INSTALL) -m 755 $(PLUGIN) "$(DESTDIR)$(NBDKITDIR)"
+endif
+
 uninstall:
 	rm -f $(foreach f,$(notdir $(PROGRAMS)),"$(DESTDIR)$(BINDIR)/$f") \
 		$(foreach f,$(notdir $(wildcard man/*.1)),"$(DESTDIR)$(MANDIR)/man1/$f") \
@@ -263,7 +282,8 @@ uninstall:
 		"$(DESTDIR)$(INCLUDEDIR)/vdisk.h" \
 		"$(DESTDIR)$(COMPDIR)/vdiskfs" "$(DESTDIR)$(COMPDIR)/vdisk" \
 		"$(DESTDIR)$(ZSHDIR)/_vdisk" "$(DESTDIR)$(FISHDIR)/vdisk.fish" "$(DESTDIR)$(APPDIR)/vdiskfs.desktop" \
-		$(if $(MOUNTDIR),$(foreach f,mount.vdiskfs mount.fuse.vdiskfs,"$(DESTDIR)$(MOUNTDIR)/$f"))
+		$(if $(MOUNTDIR),$(foreach f,mount.vdiskfs mount.fuse.vdiskfs,"$(DESTDIR)$(MOUNTDIR)/$f")) \
+		$(if $(PLUGIN),$(if $(NBDKITDIR),"$(DESTDIR)$(NBDKITDIR)/$(notdir $(PLUGIN))"))
 	$(update_applications)
 
 # The source archive has the same bytes in every checkout of a commit.
@@ -295,4 +315,4 @@ help: ; @sed -n 's/^#  //p' Makefile
 .SECONDARY:
 -include $(patsubst %.c,build/fuzz/%.d,$(FORMATS) $(FUZZ))
 -include $(patsubst %.o,%.d,$(call obj,$(FORMATS) $(FUSE) $(TOOLS) $(UNIT) $(IMAGES) $(HELPERS) $(STRESS) \
-	$(COUNT) $(FLOOR)))
+	$(COUNT) $(FLOOR) $(PLUGINSRC)))

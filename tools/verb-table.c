@@ -16,11 +16,6 @@
 	"show progress"}
 #define CACHE(of) {OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", \
 	"unsafe: do not sync " of}
-/* The host decides on the caching of what is read: the values are checked, no more. */
-#define SOURCE_CACHE {OPT_SOURCE_CACHE, 'T', "source-cache", VALUE_CACHE, "MODE", \
-	"accepted and checked, without effect"}
-#define READ_CACHE(letter) {OPT_SOURCE_CACHE, letter, "cache", VALUE_CACHE, "MODE", \
-	"accepted and checked, without effect"}
 #define BACKING_FORMAT {OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT", \
 	"format of the backing file, to be recorded"}
 #define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
@@ -67,7 +62,7 @@ static const struct option_row no_options[] = {
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
-	READ_CACHE('T'), QUIET, SHARE, OPENING, END
+	QUIET, SHARE, OPENING, END
 };
 
 static const struct option_row commit_options[] = {
@@ -84,7 +79,7 @@ static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
-	READ_CACHE('T'), PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
+	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row convert_options[] = {
@@ -100,13 +95,12 @@ static const struct option_row convert_options[] = {
 	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
 		"compress the data (qcow2, vmdk streams)"},
 	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
-	SOURCE_CACHE,
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write to an existing OUTPUT, as large or larger"},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
-	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order"},
+	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order (always done)"},
 	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
@@ -122,7 +116,6 @@ static const struct option_row create_options[] = {
 
 static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
-	READ_CACHE('t'),
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
 	NO_SNAPSHOTS, SHARE, OPENING, END
@@ -169,7 +162,7 @@ static const struct option_row rebase_options[] = {
 	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
-	CACHE("IMAGE"), SOURCE_CACHE,
+	CACHE("IMAGE"),
 	PROGRESS, QUIET, SHARE, OPENING, END
 };
 
@@ -177,6 +170,17 @@ static const struct option_row resize_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_SHRINK, 0, "shrink", VALUE_NONE, NULL, "permit shrinking, which loses data at the end"},
 	QUIET, OPENING, END
+};
+
+static const struct option_row serve_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_SOCKET, 0, "socket", VALUE_FILE, "PATH",
+		"listen at this Unix socket (default: a private one)"},
+	{OPT_PORT, 0, "port", VALUE_TEXT, "N", "listen at a TCP port; 0: at a free one"},
+	{OPT_ADDRESS, 0, "address", VALUE_TEXT, "HOST",
+		"listen at this address (default: localhost)"},
+	{OPT_RW, 0, "rw", VALUE_NONE, NULL, "clients may write (default: read-only)"},
+	NO_SNAPSHOTS, OPENING, END
 };
 
 static const struct option_row snapshot_options[] = {
@@ -222,6 +226,8 @@ const struct verb verb_table[] = {
 		rebase_options, run_rebase, OPERAND_FILE},
 	{"resize", "IMAGE [+|-]SIZE", "change the size of a disk",
 		resize_options, run_resize, OPERAND_FILE},
+	{"serve", "IMAGE", "serve an image to QEMU and others, by NBD",
+		serve_options, run_serve, OPERAND_FILE},
 	{"snapshot", "IMAGE", "list, create, apply and delete internal snapshots",
 		snapshot_options, run_snapshot, OPERAND_FILE},
 	{"umount", "DIR|IMAGE", "unmount, and wait until the image is released",

@@ -22,8 +22,8 @@
  * same time, except that nothing else may use an image while vdisk_close closes it, nor a disk
  * while vdisk_disk_close does.  A write is seen by all reads that begin after it has returned;
  * reads at the same time get old or new bytes.  Images in one process are independent of each
- * other.  No thread and no signal handler is installed.  A child of fork(2) must not use an image
- * of its parent.
+ * other.  No thread and no signal handler is installed.  After a fork(2), only one of the two
+ * processes may use an image that was open.
  *
  * A program that writes should ignore SIGXFSZ: a file that reaches the limit of its size is EFBIG
  * then.

@@ -136,9 +136,8 @@ static int raw_create(struct creation *c, struct err *e)
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 static const struct create_option create_options[] = {
-	CREATE_OPTION_SIZE,
 	{"preallocation", CREATE_WORD, "allocation of the disk (off, falloc, full)", "off",
-		preallocations, NULL},
+		preallocations},
 	{0},
 };
 

@@ -11,6 +11,7 @@
 /* The meaning of an option; verbs may have different letters for one. */
 enum option_key {
 	OPT_END,
+	OPT_ADDRESS,
 	OPT_ALLOW,
 	OPT_APPLY,
 	OPT_BACKING,
@@ -36,6 +37,7 @@ enum option_key {
 	OPT_PARENT_FORMAT,
 	OPT_PASSPHRASE,
 	OPT_PICTURE,
+	OPT_PORT,
 	OPT_PRINT,
 	OPT_PROGRESS,
 	OPT_QUIET,
@@ -47,7 +49,7 @@ enum option_key {
 	OPT_SHARE,
 	OPT_SIZE,
 	OPT_SNAPSHOT,
-	OPT_SOURCE_CACHE,
+	OPT_SOCKET,
 	OPT_SPARSE,
 	OPT_START,
 	OPT_STRICT,

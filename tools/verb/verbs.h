@@ -24,6 +24,7 @@ int run_mount(const struct args *a);
 int run_open(const struct args *a);
 int run_rebase(const struct args *a);
 int run_resize(const struct args *a);
+int run_serve(const struct args *a);
 int run_snapshot(const struct args *a);
 int run_umount(const struct args *a);
 
