@@ -26,6 +26,7 @@ struct vdisk_image {
 	struct image_options how; /* borrows from words */
 	struct passphrase *secrets;
 	struct luks_header_file *luks_headers;
+	struct nbd_server *servers[2]; /* of the path, or NULL; ended by NULL */
 	struct image *img;
 	atomic_uint disks;   /* that are open */
 	atomic_uint changes; /* of the live disk, by others than volumes */

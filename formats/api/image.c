@@ -13,8 +13,10 @@
 #include "io/codec.h"
 #include "io/io.h"
 #include "io/passphrase.h"
+#include "nbd/nbd.h"
 #include "open/open.h"
 #include "util/nearest.h"
+#include "util/protocol.h"
 #include "util/version.h"
 #include "volume/contents.h"
 #include "volume/luks/header-file.h"
@@ -65,6 +67,21 @@ static int read_words(struct vdisk_image *image, const char *const *words, struc
 	return open_words_check(&image->words, write ? OPEN_WRITE : OPEN_READ, e);
 }
 
+/* Connects the server if path is its URI.  An image names none. */
+static int connect_server(struct vdisk_image *image, const char *path, struct err *e)
+{
+	const struct open_words *words = &image->words;
+	const struct nbd_options o = {
+		.tls_certs = words->tls_certs,
+		.tls_psk = words->tls_psk,
+		.write = image->how.write,
+		.timeout = (unsigned)words->nbd_timeout,
+	};
+
+	image->how.nbd = image->servers;
+	return protocol_is_nbd(path) ? nbd_server_connect(path, &o, &image->servers[0], e) : 0;
+}
+
 /* What was opened is freed by image_free, also after an error. */
 static int open_image(struct vdisk_image *image, const char *path, struct err *e)
 {
@@ -75,6 +92,8 @@ static int open_image(struct vdisk_image *image, const char *path, struct err *e
 	if (r == 0)
 		r = luks_headers_open(
 			(const char *const *)words->luks_headers.v, &image->luks_headers, e);
+	if (r == 0)
+		r = connect_server(image, path, e);
 	if (r < 0)
 		return r;
 	open_words_apply(words, how);
@@ -90,6 +109,7 @@ static void image_free(struct vdisk_image *image)
 {
 	volumes_forget(image);
 	image_close(image->img);
+	nbd_server_disconnect(image->servers[0]);
 	passphrase_free(image->secrets);
 	luks_headers_free(image->luks_headers);
 	codec_free(image->how.codec);

@@ -22,8 +22,8 @@
  * same time, except that nothing else may use an image while vdisk_close closes it, nor a disk
  * while vdisk_disk_close does.  A write is seen by all reads that begin after it has returned;
  * reads at the same time get old or new bytes.  Images in one process are independent of each
- * other.  No thread and no signal handler is installed.  After a fork(2), only one of the two
- * processes may use an image that was open.
+ * other.  After a fork(2), only one of the two processes may use an image that was open.  Only an
+ * image on an NBD server has threads, one for each connection; it is of no use in the child.
  *
  * A program that writes should ignore SIGXFSZ: a file that reaches the limit of its size is EFBIG
  * then.
@@ -55,7 +55,8 @@ struct vdisk_error {
  * that find it, in their threads, and perhaps in several at a time; it calls none of them. */
 typedef void vdisk_warning(void *arg, const char *text);
 
-/* Opens the image at path, with its parents, and sets *image.
+/* Opens the image at path, with its parents, and sets *image.  path: of a file, of a directory that
+ * is one image, or the URI of an NBD server (nbd://, nbds://, nbd+unix://).
  *
  * options: words like those of vdiskfs -o, NULL-terminated; NULL: none.  They are copied.
  *
@@ -75,6 +76,9 @@ typedef void vdisk_warning(void *arg, const char *text);
  *     nosnapshots           the table of snapshots is not read
  *     cache=SIZE            memory for metadata and decoded clusters (32M)
  *     disk=NAME             the disk of a package (.ova, .ovf) that has several
+ *     tls-certs=DIR         certificates for an NBD server
+ *     tls-psk=FILE          a file of pre-shared keys for it
+ *     nbd-timeout=SECONDS   time for an answer of it (60)
  *
  * EINVAL: an unknown word or a bad value, or a malformed image; EBUSY: another program has it open;
  * ENOTSUP: a feature that is not supported; EUCLEAN: a corrupt image; ENOKEY, EKEYREJECTED: no

@@ -11,7 +11,9 @@
 #include "util/nearest.h"
 #include "util/size.h"
 
-enum word_kind { FLAG, TEXT, LIST, SIZE };
+#define SECONDS_MAX 86400
+
+enum word_kind { FLAG, TEXT, LIST, SIZE, SECONDS };
 
 static const struct word {
 	const char *name; /* with "=", unless it is a FLAG */
@@ -29,6 +31,9 @@ static const struct word {
 	{"luks-header=", LIST, offsetof(struct open_words, luks_headers), 0, NULL},
 	{"luks-memory=", SIZE, offsetof(struct open_words, luks_memory), 1u << 10, "1K"},
 	{"cache=", SIZE, offsetof(struct open_words, cache), 1u << 20, "1M"},
+	{"tls-certs=", TEXT, offsetof(struct open_words, tls_certs), 0, NULL},
+	{"tls-psk=", TEXT, offsetof(struct open_words, tls_psk), 0, NULL},
+	{"nbd-timeout=", SECONDS, offsetof(struct open_words, nbd_timeout), 0, NULL},
 	{"nobacking", FLAG, offsetof(struct open_words, nobacking), 0, NULL},
 	{"share", FLAG, offsetof(struct open_words, share), 0, NULL},
 	{"nosnapshots", FLAG, offsetof(struct open_words, nosnapshots), 0, NULL},
@@ -70,6 +75,18 @@ static int set_size(const struct word *word, uint64_t *size, const char *value, 
 	return 0;
 }
 
+/* Digits only: strtoul(3) takes blanks and a sign, too. */
+static int set_seconds(const struct word *word, uint64_t *seconds, const char *value, struct err *e)
+{
+	size_t n = strspn(value, "0123456789");
+
+	*seconds = n < 9 ? strtoul(value, NULL, 10) : 0;
+	if (value[n] == '\0' && *seconds >= 1 && *seconds <= SECONDS_MAX)
+		return 0;
+	return err_set(e, EINVAL, "%s%s: expected a number of seconds from 1 to %d", word->name,
+		value, SECONDS_MAX);
+}
+
 static int set(struct open_words *w, const struct word *word, const char *value, struct err *e)
 {
 	void *member = (char *)w + word->member;
@@ -84,6 +101,8 @@ static int set(struct open_words *w, const struct word *word, const char *value,
 		return string_list_add(member, value) ? 0 : err_nomem(e);
 	case SIZE:
 		return set_size(word, member, value, e);
+	case SECONDS:
+		return set_seconds(word, member, value, e);
 	}
 	return 0;
 }
@@ -159,6 +178,8 @@ void open_words_free(struct open_words *w)
 {
 	free(w->format);
 	free(w->disk);
+	free(w->tls_certs);
+	free(w->tls_psk);
 	string_list_free(&w->allow);
 	string_list_free(&w->search);
 	string_list_free(&w->parent_formats);

@@ -16,7 +16,9 @@ struct nearest;
 /* {0} is an empty one. */
 struct open_words {
 	char *format;
-	char *disk; /* the name of a disk in a package */
+	char *disk;                /* the name of a disk in a package */
+	char *tls_certs, *tls_psk; /* see nbd/nbd.h */
+	uint64_t nbd_timeout;      /* seconds; 0: the default of the library */
 	struct string_list allow, search, parent_formats;
 	struct string_list passphrases, luks_headers; /* files, or UUID:FILE */
 	uint64_t luks_memory;                         /* bytes; 0: the default of the library */

@@ -68,6 +68,11 @@ for disk in :disk.raw partitions/1:partitions/1.raw partitions/2:partitions/2.ra
 done
 qemu-img convert -O raw -l before top.qcow2 before.raw
 check "the snapshot is that of QEMU" eval './example top.qcow2 snapshots/before | cmp - before.raw'
+if command -v nbdkit >/dev/null && grep -q -- -DHAVE_LIBNBD "$BUILD/flags"; then
+	check "an image on an NBD server" eval 'nbdkit -U - file base.qcow2 --run "./example \"\$uri\" partitions/1" | cmp - mnt/chain/1-base.qcow2/partitions/1.raw'
+else
+	skip "an image on an NBD server: nbdkit is not installed, or libnbd was not when the library was built"
+fi
 check_not "another path is an error" eval './example top.qcow2 partitions/3 2>message'
 check "its message has the image and the path" grep -q 'top.qcow2/partitions/3: the disk has 2 partitions' message
 check "make uninstall" installs uninstall
