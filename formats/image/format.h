@@ -77,6 +77,7 @@ struct format {
 	/* Writes an empty image into c->io: creation.h. */
 	int (*create)(struct creation *c, struct err *e);
 	const struct create_option *create_options;
+	bool preallocates; /* units without their data, which are holes of the file */
 	bool can_write;    /* images, at least some of them */
 	bool can_back;     /* created images may have a backing file */
 	bool can_compress; /* created images, at least some, may be filled with packed units */

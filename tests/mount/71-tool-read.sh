@@ -57,6 +57,12 @@ check "info --backing-chain with a missing backing file" same_status info --back
 mv away a.vmdk
 TZ=Asia/Tokyo check "dates are in local time" same_text snapshot -l over.qcow2
 check "snapshot -l without snapshots" same_text snapshot -l a.qcow2
+qemu-img create -q -f qcow2 -o preallocation=metadata preallocated.qcow2 64M
+qemu-io -c 'write 0 1M' -c 'write 20M 64k' preallocated.qcow2
+mask='' keys='map(del(.compressed))'
+check "map of an image with preallocated metadata" same_text map preallocated.qcow2
+check "map of an image with preallocated metadata as JSON" has_theirs map --output=json preallocated.qcow2
+mask='' keys=.
 check "a part of a map" same_text map -s 1M -l 3M over.qcow2
 check "a part of a map as JSON" same_text map --output=json --start-offset=70000 --max-length=2000000 over.qcow2
 check "a map that begins after the end" same_text map -l 1M -s 5M over.qcow2

@@ -7,6 +7,7 @@
 #include "util/limits.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "image/format.h"
 #include "image/image.h"
 #include "io/io.h"
 #include "input.h"
@@ -29,6 +30,12 @@ static bool is_flat(const struct view *disk)
 
 	return disk->size > 0 && disk->ops->map(disk, 0, disk->size, &x, &ignored) == 0 &&
 	       x.kind == EXTENT_FILE && x.len >= disk->size;
+}
+
+/* Is much of the file a hole?  Then clusters were allocated without their data. */
+static bool is_preallocated(const struct image *img, const struct io *io)
+{
+	return img->format->preallocates && io->sparse && io->stored < io->size - io->size / 10;
 }
 
 static bool owns(const struct image *img, const struct view *v)
@@ -73,12 +80,13 @@ static int status_at(
 		p->io = x.io;
 		p->pos = x.pos;
 	}
-	if (x.kind == EXTENT_FILE && l->flat[p->depth]) {
+	if (x.kind == EXTENT_FILE &&
+		(l->flat[p->depth] || is_preallocated(l->images[p->depth], x.io))) {
 		/* A hole of the host file reads as zeroes. */
 		uint64_t data = io_seek(p->io, p->pos, SEEK_DATA);
 
 		p->zero = data > p->pos;
-		p->data = !p->zero;
+		p->data = !(p->zero && l->flat[p->depth]); /* as QEMU has it */
 		p->len = MIN(p->len, (p->zero ? data : io_seek(p->io, p->pos, SEEK_HOLE)) - p->pos);
 	}
 	return 0;

@@ -63,7 +63,7 @@ static int print_line(void *arg, const struct block_status *p)
 {
 	struct printing *to = arg;
 
-	if (!p->data)
+	if (!p->data || p->zero)
 		return 0;
 	if (!p->io)
 		return report("File contains external, encrypted or compressed clusters.");
@@ -110,7 +110,7 @@ static int count(void *arg, const struct block_status *piece)
 	struct picture *p = arg;
 	uint64_t off = piece->start, end = off + piece->len, next;
 
-	for (; piece->data && off < end; off = next) {
+	for (; piece->data && !piece->zero && off < end; off = next) {
 		size_t i = column_of(p, off);
 
 		next = MIN(end, column_start(p, i + 1));

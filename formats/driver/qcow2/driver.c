@@ -289,6 +289,7 @@ const struct format qcow2_format = {
 	.names_raw = true,
 	.open = qcow2_open,
 	.close = qcow2_close,
+	.preallocates = true,
 	.can_write = true,
 	.start_writing = qcow2_write_ops_start,
 	.facts = qcow2_facts,
