@@ -16,6 +16,11 @@
 	"show progress"}
 #define CACHE(of) {OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", \
 	"unsafe: do not sync " of}
+/* The host decides on the caching of what is read: the values are checked, no more. */
+#define SOURCE_CACHE {OPT_SOURCE_CACHE, 'T', "source-cache", VALUE_CACHE, "MODE", \
+	"accepted and checked, without effect"}
+#define READ_CACHE(letter) {OPT_SOURCE_CACHE, letter, "cache", VALUE_CACHE, "MODE", \
+	"accepted and checked, without effect"}
 #define BACKING_FORMAT {OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT", \
 	"format of the backing file, to be recorded"}
 #define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
@@ -62,7 +67,7 @@ static const struct option_row no_options[] = {
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
-	QUIET, SHARE, OPENING, END
+	READ_CACHE('T'), QUIET, SHARE, OPENING, END
 };
 
 static const struct option_row commit_options[] = {
@@ -79,7 +84,7 @@ static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
-	PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
+	READ_CACHE('T'), PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row convert_options[] = {
@@ -95,12 +100,13 @@ static const struct option_row convert_options[] = {
 	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
 		"compress the data (qcow2, vmdk streams)"},
 	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
+	SOURCE_CACHE,
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write to an existing OUTPUT, as large or larger"},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
-	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order (always done)"},
+	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order"},
 	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
@@ -116,6 +122,7 @@ static const struct option_row create_options[] = {
 
 static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
+	READ_CACHE('t'),
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
 	NO_SNAPSHOTS, SHARE, OPENING, END
@@ -162,7 +169,7 @@ static const struct option_row rebase_options[] = {
 	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
-	CACHE("IMAGE"),
+	CACHE("IMAGE"), SOURCE_CACHE,
 	PROGRESS, QUIET, SHARE, OPENING, END
 };
 

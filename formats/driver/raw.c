@@ -136,8 +136,9 @@ static int raw_create(struct creation *c, struct err *e)
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 static const struct create_option create_options[] = {
+	CREATE_OPTION_SIZE,
 	{"preallocation", CREATE_WORD, "allocation of the disk (off, falloc, full)", "off",
-		preallocations},
+		preallocations, NULL},
 	{0},
 };
 

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "util/bytes.h"
@@ -25,12 +27,23 @@
 #include "fingerprint.h"
 #include "image.h"
 
+const struct create_option creation_host_options[] = {
+	{"nocow", CREATE_FLAG, "no copy-on-write on btrfs", "off", NULL, NULL},
+	{"extent_size_hint", CREATE_SIZE, "bytes that the file system allocates at a time", "0",
+		NULL, NULL},
+	{0},
+};
+
 const struct create_option *creation_find_option(
 	const struct format *f, const char *name, size_t len)
 {
-	for (const struct create_option *o = f->create_options; o && o->name; o++)
-		if (strlen(o->name) == len && strncmp(o->name, name, len) == 0)
-			return o;
+	const struct create_option *tables[] = {f->create_options, creation_host_options};
+
+	for (size_t i = 0; i < 2; i++)
+		for (const struct create_option *o = tables[i]; o && o->name; o++)
+			if (o->kind != CREATE_MEMBER && strlen(o->name) == len &&
+				strncmp(o->name, name, len) == 0)
+				return o;
 	return NULL;
 }
 
@@ -72,6 +85,26 @@ bool creation_is(const struct creation *c, const char *name, const char *word)
 /* Files. */
 
 #define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+void creation_apply_host_options(const struct creation *c, struct io *io)
+{
+	uint64_t hint = creation_number(c, "extent_size_hint");
+	struct fsxattr x;
+	int flags;
+
+	if (io->fd < 0 || io->is_block || io->size > 0)
+		return;
+	/* Hints: most file systems have neither. */
+	if (creation_flag(c, "nocow") && ioctl(io->fd, FS_IOC_GETFLAGS, &flags) == 0) {
+		flags |= FS_NOCOW_FL;
+		ioctl(io->fd, FS_IOC_SETFLAGS, &flags);
+	}
+	if (hint > 0 && hint <= UINT32_MAX && ioctl(io->fd, FS_IOC_FSGETXATTR, &x) == 0) {
+		x.fsx_xflags |= FS_XFLAG_EXTSIZE;
+		x.fsx_extsize = (uint32_t)hint;
+		ioctl(io->fd, FS_IOC_FSSETXATTR, &x);
+	}
+}
 
 /* The old bytes are durably removed before new ones are written: no power cut mixes the two. */
 static int empty_file(struct io *io, struct err *e)
@@ -289,6 +322,7 @@ int creation_part(struct creation *c, const char *name, struct io **io, struct e
 		c->nparts++;
 		*io = part->io;
 		r = part->is_new ? 0 : empty_replaced(c, part, e);
+		creation_apply_host_options(c, part->io);
 	}
 	free(path);
 	return r;

@@ -28,17 +28,33 @@ enum create_kind {
 	CREATE_FLAG,   /* on, off: util/flag.h */
 	CREATE_WORD,   /* one of a list */
 	CREATE_TEXT,
+	CREATE_MEMBER, /* not given as an option: a member of the request */
 };
 
-/* One option of a format, with qemu-img's name where it has one.  size, backing_file and
- * backing_fmt are the request's, not in tables. */
+/* One option of a format, with qemu-img's name where it has one.  The order is that of its
+ * "Formatting" line, in which the members of the request have a place, too. */
 struct create_option {
 	const char *name; /* NULL ends a table */
 	enum create_kind kind;
 	const char *help;
 	const char *standard;     /* the value when none is given, as a word; NULL: none */
 	const char *const *words; /* CREATE_WORD: NULL-terminated */
+	const char *shown; /* in the "Formatting" line when no value is given; NULL: left out */
 };
+
+#define CREATE_OPTION_SIZE                                                                         \
+	{                                                                                          \
+		.name = "size", .kind = CREATE_MEMBER, .help = "Virtual disk size"                 \
+	}
+#define CREATE_OPTION_BACKING                                                                      \
+	{.name = "backing_file", .kind = CREATE_MEMBER, .help = "File name of a base image"},      \
+	{                                                                                          \
+		.name = "backing_fmt", .kind = CREATE_MEMBER,                                      \
+		.help = "Image format of the base image"                                           \
+	}
+
+/* Options of the host's files, which all formats have; unknown to a file system without them. */
+extern const struct create_option creation_host_options[];
 
 #define CREATE_NO_SIZE UINT64_MAX
 
@@ -120,10 +136,13 @@ const char *creation_target(const struct creation *c);
 /* stat(2) of a name that the image records; -1 if there is no such file. */
 int creation_stat(const struct creation *c, const char *name, struct stat *st);
 
+/* Gives a file that is still empty the properties that the host's options ask for. */
+void creation_apply_host_options(const struct creation *c, struct io *io);
+
 /* Is it a file of the backing chain that the image will have? */
 bool creation_is_own(const struct creation *c, const struct stat *st);
 
-/* The option of a format whose name is the first len bytes of name, or NULL. */
+/* The option of a format, or of the host, whose name is the first len bytes of name, or NULL. */
 const struct create_option *creation_find_option(
 	const struct format *f, const char *name, size_t len);
 

@@ -34,16 +34,18 @@ static int check_value(const struct create_option *o, const char *value, struct 
 	switch (o->kind) {
 	case CREATE_SIZE:
 		if (size_parse(value, &bytes) < 0)
-			return err_set(
-				e, EINVAL, "%s=%s: expected a size such as 64k", o->name, value);
+			return err_set(e, EINVAL,
+				"Parameter '%s' expects a size such as 64k, not '%s'", o->name,
+				value);
 		return 0;
 	case CREATE_NUMBER:
 		if (!*value || value[strspn(value, "0123456789")])
-			return err_set(e, EINVAL, "%s=%s: expected a number", o->name, value);
+			return err_set(e, EINVAL, "Parameter '%s' expects a number, not '%s'",
+				o->name, value);
 		return 0;
 	case CREATE_FLAG:
 		if (!flag_parse(value, &on))
-			return err_set(e, EINVAL, "%s=%s: expected on or off", o->name, value);
+			return err_set(e, EINVAL, "Parameter '%s' expects 'on' or 'off'", o->name);
 		return 0;
 	case CREATE_WORD:
 		for (const char *const *word = o->words; *word; word++)
@@ -51,9 +53,10 @@ static int check_value(const struct create_option *o, const char *value, struct 
 				return 0;
 		for (const char *const *word = o->words; *word && n < sizeof list; word++)
 			n += snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "", *word);
-		return err_set(e, EINVAL, "%s=%s: there is no such %s; there are %s", o->name,
-			value, o->name, list);
+		return err_set(e, EINVAL, "Parameter '%s' does not accept value '%s'; there are %s",
+			o->name, value, list);
 	case CREATE_TEXT:
+	case CREATE_MEMBER:
 		break;
 	}
 	return 0;
@@ -67,10 +70,10 @@ static int refuse_option(const struct format *f, const char *option, struct err 
 	for (const struct create_option *o = f->create_options; o && o->name; o++)
 		nearest_offer(&near, o->name);
 	if (near.best)
-		return err_set(e, EINVAL,
-			"the format %s has no option \"%.*s\"; did you mean \"%s\"?", f->name, n,
+		return err_set(e, EINVAL, "Invalid parameter '%.*s': did you mean \"%s\"?", n,
 			option, near.best);
-	return err_set(e, EINVAL, "the format %s has no option \"%.*s\"", f->name, n, option);
+	return err_set(e, EINVAL, "Invalid parameter '%.*s': the format %s has no such option", n,
+		option, f->name);
 }
 
 static int check_options(const struct format *f, const struct create_request *r, struct err *e)
@@ -157,6 +160,7 @@ static int create(struct creation *c, struct err *e)
 		c->request, c->path, c->request->replace, c->request->replaces, &first, e);
 
 	if (r == 0) {
+		creation_apply_host_options(c, first.io);
 		r = create_in(c, first.io, &first.emptied, e);
 		if (r < 0)
 			err_in(e, "%s", c->path);
@@ -168,7 +172,7 @@ static int create(struct creation *c, struct err *e)
 	return r;
 }
 
-static int check_request(const struct format *format, const struct create_request *r, struct err *e)
+int image_create_check(const struct format *format, const struct create_request *r, struct err *e)
 {
 	int ret;
 
@@ -177,8 +181,8 @@ static int check_request(const struct format *format, const struct create_reques
 			e, ENOTSUP, "images of the format %s cannot be created", format->name);
 	ret = check_options(format, r, e);
 	if (ret == 0 && r->backing && !format->can_back)
-		ret = err_set(e, ENOTSUP,
-			"images of the format %s are created without a backing file", format->name);
+		ret = err_set(e, ENOTSUP, "Backing file not supported for file format '%s'",
+			format->name);
 	if (ret == 0 && r->compressed && !format->can_compress)
 		ret = err_set(e, ENOTSUP, "Compression not supported for this file format");
 	return ret;
@@ -189,7 +193,7 @@ int image_create(const struct format *format, const char *path, const struct cre
 {
 	struct creation c = {.format = format, .request = r, .path = path};
 	struct image *parent = NULL;
-	int ret = check_request(format, r, e);
+	int ret = image_create_check(format, r, e);
 
 	if (ret == 0 && r->backing && !r->unchecked)
 		ret = open_backing(&c, &parent, e);
@@ -207,7 +211,7 @@ int image_create_io(
 	const struct format *format, struct io *io, const struct create_request *r, struct err *e)
 {
 	struct creation c = {.format = format, .request = r};
-	int ret = check_request(format, r, e);
+	int ret = image_create_check(format, r, e);
 	bool ignored;
 
 	if (ret == 0)

@@ -5,6 +5,9 @@
 
 #include "image/creation.h"
 
+/* Checks the options as image_create does, without those that exclude each other. */
+int image_create_check(const struct format *format, const struct create_request *r, struct err *e);
+
 /* Creates the image path.  On failure no new file is left behind; one that was replaced is empty.
  * EEXIST: there is a file that must not be replaced.
  *

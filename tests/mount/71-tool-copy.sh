@@ -48,6 +48,14 @@ done
 cat disk.raw long.raw disk.raw >joined.raw
 check "several images are concatenated" converts joined.raw -f raw disk.raw long.raw disk.raw
 check "several images with one thread" converts joined.raw -m 1 -f raw disk.raw long.raw disk.raw
+same_each_time() { # ARGUMENT...
+	local i
+	for i in 1 2 3; do "$VDISK" convert "$@" -O qcow2 disk.raw each-$i.qcow2 || return 1; done
+	"$VDISK" convert "$@" -m 1 -O qcow2 disk.raw each-4.qcow2
+	for i in 2 3 4; do cmp each-1.qcow2 each-$i.qcow2 || return 1; done
+}
+check "the same bytes at each run" same_each_time -m 8
+check "the same bytes at each run, compressed" same_each_time -m 8 -c
 check "several images with 16 threads" converts joined.raw -m 16 -W -f raw disk.raw long.raw disk.raw
 check "convert -S 0" converts disk.raw -S 0 a.qcow2
 check "convert -S 0 stores zeroes" [ "$(blocks out.raw)" -ge $((6 * 2048)) ]

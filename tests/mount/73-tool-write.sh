@@ -63,7 +63,7 @@ check "create without a name" fails "Expecting image file name" create
 check "create with an unknown format" fails "Unknown file format 'frob'" create -f frob none.img 1M
 check "create with an unknown option" fails "frob" create -o frob=1 none.img 1M
 check "create with an invalid value" fails "preallocation" create -o preallocation=some none.img 1M
-check "create raw with a backing file" fails "without a backing file" create -b disk.raw -F raw none.img
+check "create raw with a backing file" fails "Backing file not supported" create -b disk.raw -F raw none.img
 check "create in a missing directory" fails "No such file" create no/where.img 1M
 check "the failed commands created no file" [ ! -e none.img ]
 check "create -o help" eval '"$VDISK" create -o help | grep -q "^  preallocation=<str>"'
@@ -195,7 +195,7 @@ vdi
 vpc
 vhdx
 END
-check "convert to raw with a backing file" fails "without a backing file" convert -B disk.raw -F raw over.qcow2 no.raw
+check "convert to raw with a backing file" fails "Backing file not supported" convert -B disk.raw -F raw over.qcow2 no.raw
 check "convert with an unknown option" fails . convert -O qcow2 -o frob=1 disk.raw no.raw
 check "convert to a read-only format" fails "does not support image creation" convert -O bochs disk.raw no.raw
 check "the failed commands created no file" [ ! -e no.raw ]

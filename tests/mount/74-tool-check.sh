@@ -238,3 +238,20 @@ lost_refcounts() {
 		"$VDISK" check -q -r all lost.qcow2 2>/dev/null && qemu-img check -q lost.qcow2
 }
 check "more than 65536 errors" lost_refcounts
+
+# A device cannot grow: the new refcounts lie after all that is in use.
+rebuilt_on_device() { # LOOP
+	local block
+	qemu-img create -q -f qcow2 -o cluster_size=512 "$1" 1M && qemu-io -f qcow2 -c 'write -P 7 0 64k' "$1" || return 1
+	block=$((0x$(xxd -s $((0x$(xxd -s 48 -l 8 -p "$1"))) -l 8 -p "$1")))
+	dd if=/dev/zero of="$1" bs=1 seek=$block count=2 conv=notrunc status=none
+	"$VDISK" check -q -f qcow2 -r all "$1" && qemu-img check -q -f qcow2 "$1" || return 1
+	qemu-io -f qcow2 -c 'write -P 8 64k 64k' -c 'read -P 7 0 64k' "$1" && qemu-img check -q -f qcow2 "$1"
+}
+truncate -s 8M device.raw
+if is_root && loop=$(losetup -f --show device.raw); then
+	check "refcounts are rebuilt on a block device" rebuilt_on_device "$loop"
+	losetup -d "$loop"
+else
+	skip "a block device: only root has loop devices"
+fi

@@ -143,6 +143,17 @@ bool args_want_json(const struct args *a, bool *json)
 	return !report("--output must be used with human or json as argument.");
 }
 
+bool args_check_cache(const struct args *a, enum option_key key, const char *what)
+{
+	static const char *const modes[] = {
+		"none", "off", "writeback", "writethrough", "directsync", "unsafe"};
+
+	for (size_t i = 0; args_has(a, key) && i < sizeof modes / sizeof modes[0]; i++)
+		if (args_is(a, key, modes[i]))
+			return true;
+	return !args_has(a, key) || !report("Invalid %s: %s", what, args_value(a, key));
+}
+
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size)
 {
 	const char *word = args_value(a, key);

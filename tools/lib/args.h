@@ -41,6 +41,9 @@ bool args_is(const struct args *a, enum option_key key, const char *word);
 /* Sets *json for --output=json, clears it for human or without the option; else false. */
 bool args_want_json(const struct args *a, bool *json);
 
+/* Does the caching mode of key, if there is one, exist?  what is its name for the message. */
+bool args_check_cache(const struct args *a, enum option_key key, const char *what);
+
 /* Parses the value of key into *size, which stays unchanged without the option.  False: no size.
  * what is its name for the message. */
 bool args_size(const struct args *a, enum option_key key, const char *what, uint64_t *size);

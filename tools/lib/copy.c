@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* copy.c - see copy.h.
  *
- * All threads compress, but clusters (units of the output) are written in the order of the disk.
- * So the output is the same each time, and can be a stream.  A piece of parallel work is then a
- * number of clusters, and a thread's buffer holds the data of the piece and a struct cluster for
- * each.
+ * All threads read and compress, but the output is written in the order of the disk, unless that
+ * makes no difference to it.  So it is the same each time, and can be a stream.  A thread's buffer
+ * holds the data of a piece, and the fates of its bytes; or, for compressed clusters (units of the
+ * output), of which a piece is a number then, a struct cluster for each.
  */
 #include "copy.h"
 
@@ -74,50 +74,75 @@ static int fate_of(const struct copy *c, const unsigned char *buf, size_t len, u
 	return r;
 }
 
-/* The length of the run at the start of buf that has one fate.  Within a unit of c->sparse bytes
- * the fate is the same: a shorter run of zeroes is data. */
-static ssize_t run_length(const struct copy *c, const unsigned char *buf, size_t len, uint64_t off,
-	enum fate *fate, struct err *e)
+/* The bytes at an offset of the output that have one fate: up to the next multiple of c->sparse,
+ * since a shorter run of zeroes is data. */
+static size_t one_fate(const struct copy *c, uint64_t off, size_t len)
 {
-	size_t n = 0, unit;
-
-	for (; n < len; n += unit) {
-		enum fate next;
-		int r;
-
-		unit = (size_t)MIN(len - n, c->sparse - (off + n) % c->sparse);
-		r = fate_of(c, buf + n, unit, off + n, &next, e);
-		if (r < 0)
-			return r;
-		if (n == 0)
-			*fate = next;
-		else if (next != *fate)
-			break;
-	}
-	return (ssize_t)n;
+	return c->sparse ? (size_t)MIN(len, c->sparse - off % c->sparse) : len;
 }
 
-static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+/* The fates of the bytes of a piece, which follow the data in the buffer. */
+static unsigned char *fates_in(void *buf)
+{
+	return (unsigned char *)buf + PARALLEL_PIECE;
+}
+
+static size_t most_fates(const struct copy *c)
+{
+	return c->sparse ? PARALLEL_PIECE / c->sparse + 2 : 1;
+}
+
+/* The first step of a piece: any thread, in any order. */
+static int read_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
 	const struct copy *c = arg;
 	const unsigned char *p = buf;
-	uint64_t to = c->base + off, at = to;
+	unsigned char *fates = fates_in(buf);
+	uint64_t at = c->base + off;
 	int r = view_read(c->disk, buf, len, off, e);
 
 	if (r < 0)
 		return err_in(e, "error while reading at byte %" PRIu64, off);
-	for (ssize_t n; r == 0 && len > 0; p += n, at += (size_t)n, len -= (size_t)n) {
+	for (size_t n; len > 0; p += n, at += n, len -= n) {
 		enum fate fate = FATE_WRITE;
 
-		n = c->sparse ? run_length(c, p, len, at, &fate, e) : (ssize_t)len;
-		if (n < 0)
-			r = (int)n;
-		else if (fate == FATE_ZERO)
-			r = view_clear(c->out, at, (uint64_t)n, e);
+		n = one_fate(c, at, len);
+		if (c->sparse)
+			r = fate_of(c, p, n, at, &fate, e);
+		if (r < 0)
+			return err_in(e, "error while comparing at byte %" PRIu64, at);
+		*fates++ = fate;
+	}
+	return 0;
+}
+
+/* The second step: the runs of one fate. */
+static int write_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	const struct copy *c = arg;
+	const unsigned char *p = buf, *fates = fates_in(buf);
+	uint64_t to = c->base + off, at = to;
+	int r = 0;
+
+	for (size_t n; r == 0 && len > 0; p += n, at += n, len -= n) {
+		enum fate fate = *fates++;
+
+		n = one_fate(c, at, len);
+		for (; n < len && *fates == fate; fates++)
+			n += one_fate(c, at + n, len - n);
+		if (fate == FATE_ZERO)
+			r = view_clear(c->out, at, n, e);
 		else if (fate == FATE_WRITE)
-			r = view_write(c->out, p, (size_t)n, at, e);
+			r = view_write(c->out, p, n, at, e);
 	}
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
+}
+
+static int copy_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
+{
+	int r = read_piece(arg, off, len, buf, e);
+
+	return r < 0 ? r : write_piece(arg, off, len, buf, e);
 }
 
 struct cluster {
@@ -206,7 +231,7 @@ static int copy_range(
 		.end = end,
 		/* Holes of the disk have to be written if the output reads otherwise there. */
 		.holes_too = !c->is_new || c->below || !c->sparse,
-		.buffer = PARALLEL_PIECE,
+		.buffer = PARALLEL_PIECE + most_fates(c),
 		.threads = c->threads,
 		.progress = c->progress,
 		.piece = copy_piece,
@@ -215,6 +240,10 @@ static int copy_range(
 
 	if (start >= end)
 		return 0;
+	if (c->in_order) {
+		p.piece = read_piece;
+		p.then = write_piece;
+	}
 	if (compressed) {
 		p.unit = (uint32_t)c->out->unit;
 		p.buffer = piece_size(c) + piece_size(c) / c->out->unit * cluster_size(c);

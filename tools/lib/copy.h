@@ -19,6 +19,7 @@ struct copy {
 	bool is_new;              /* nothing was written to out before */
 	uint64_t sparse;          /* size of a run of zeroes that becomes a hole; 0: never */
 	bool compressed;          /* write compressed clusters */
+	bool in_order;            /* allocate clusters in the order of the disk */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
 };

@@ -2,12 +2,15 @@
 /* create-args.c - see create-args.h. */
 #include "create-args.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
+#include "open/open.h"
+#include "util/err.h"
 #include "util/printable.h"
 #include "image/format.h"
 #include "open/registry.h"
@@ -16,6 +19,8 @@
 #include "util/size.h"
 #include "input.h"
 #include "view/view.h"
+
+#define MAX_OPTIONS 40 /* of a format and the host */
 
 const struct format *create_args_format(const struct args *a, enum option_key key)
 {
@@ -68,8 +73,9 @@ static const char *value_of(const char *option, const char *name)
 	return strncmp(option, name, len) == 0 && option[len] == '=' ? option + len + 1 : NULL;
 }
 
-/* Removes all options NAME=... and returns the value of the last one, malloc'ed; NULL: none. */
-static char *take(struct string_list *options, const char *name)
+/* Removes all options NAME=... and returns the value of the last one, malloc'ed, instead of one
+ * that an option of the command line has given; NULL: none. */
+static char *take(struct string_list *options, const char *name, const char *instead)
 {
 	char *taken = NULL;
 	size_t kept = 0;
@@ -88,7 +94,10 @@ static char *take(struct string_list *options, const char *name)
 	options->n = kept;
 	if (options->v)
 		options->v[kept] = NULL;
-	return taken;
+	if (!instead)
+		return taken;
+	free(taken);
+	return strdup(instead);
 }
 
 static bool asks_for_help(const struct string_list *options)
@@ -105,23 +114,63 @@ static const char *const kinds[] = {
 	[CREATE_FLAG] = "bool (on/off)",
 	[CREATE_WORD] = "str",
 	[CREATE_TEXT] = "str",
+	[CREATE_MEMBER] = "str",
 };
+
+static void print_help_line(const struct create_option *o)
+{
+	bool is_size = o->kind == CREATE_MEMBER && strcmp(o->name, "size") == 0;
+	int n = printf("  %s=<%s>", o->name, is_size ? "size" : kinds[o->kind]);
+
+	printf("%*s - %s", n < 24 ? 24 - n : 0, "", o->help);
+	if (o->standard)
+		printf(" (default: %s)", o->standard);
+	putchar('\n');
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct create_option *const *first = a, *const *second = b;
+
+	return strcmp((*first)->name, (*second)->name);
+}
 
 static void print_help(const struct format *f)
 {
-	puts("Supported options:");
-	if (f->can_back)
-		puts("  backing_file=<str>     - File name of a base image\n"
-		     "  backing_fmt=<str>      - Image format of the base image");
-	for (const struct create_option *o = f->create_options; o && o->name; o++) {
-		int n = printf("  %s=<%s>", o->name, kinds[o->kind]);
+	const struct create_option *sorted[MAX_OPTIONS],
+		*tables[] = {f->create_options, creation_host_options};
+	size_t n = 0;
 
-		printf("%*s - %s", n < 24 ? 24 - n : 0, "", o->help);
-		if (o->standard)
-			printf(" (default: %s)", o->standard);
-		putchar('\n');
-	}
-	puts("  size=<size>            - Virtual disk size");
+	for (size_t i = 0; i < 2; i++)
+		for (const struct create_option *o = tables[i]; o && o->name; o++)
+			if (n < MAX_OPTIONS)
+				sorted[n++] = o;
+	qsort(sorted, n, sizeof sorted[0], by_name);
+	printf("Supported %s options:\n", f->name);
+	for (size_t i = 0; i < n; i++)
+		print_help_line(sorted[i]);
+}
+
+/* The options that qemu-img refuses in these words; the others are checked with the table of the
+ * format. */
+static bool check_together(const struct create_args *m, const char *name)
+{
+	const struct create_request *r = &m->request;
+
+	if (!r->backing && r->backing_format)
+		return !report("%s: Backing format cannot be used without backing file", name);
+	if (r->backing && !*r->backing)
+		return !report("%s: Expected backing file name, got empty string", name);
+	if (r->backing && strcmp(name, r->backing) == 0)
+		return !report("%s: Error: Trying to create an image with the same filename as the "
+			       "backing file",
+			name);
+	/* With -n nothing is recorded, so the format can be left out. */
+	if (!r->backing || r->backing_format || args_has(m->args, OPT_NO_CREATE))
+		return true;
+	report("%s: Backing file specified without backing format", name);
+	filenames_hint_backing_format(name, r->backing);
+	return false;
 }
 
 bool create_args_begin(struct create_args *m, const struct input_session *s, const struct format *f,
@@ -138,25 +187,18 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 		*status = EXIT_SUCCESS;
 		return false;
 	}
-	m->backing = take(&m->options, "backing_file");
-	m->backing_format = take(&m->options, "backing_fmt");
-	m->size = take(&m->options, "size");
+	m->backing = take(&m->options, "backing_file", args_value(a, OPT_BACKING));
+	m->backing_format = take(&m->options, "backing_fmt", args_value(a, OPT_BACKING_FORMAT));
+	m->size = take(&m->options, "size", NULL);
 	m->request = (struct create_request){
 		.size = CREATE_NO_SIZE,
-		.backing = m->backing ? m->backing : args_value(a, OPT_BACKING),
-		.backing_format =
-			m->backing_format ? m->backing_format : args_value(a, OPT_BACKING_FORMAT),
+		.backing = m->backing,
+		.backing_format = m->backing_format,
 		.unchecked = args_has(a, OPT_UNSAFE),
 		.options = (const char *const *)m->options.v,
 		.how = &m->how,
 	};
-	/* With -n nothing is recorded, so the format can be left out. */
-	if (m->request.backing && !m->request.backing_format && !args_has(a, OPT_NO_CREATE)) {
-		report("Backing file specified without backing format");
-		filenames_hint_backing_format(name ? name : "", m->request.backing);
-		return false;
-	}
-	return true;
+	return check_together(m, name ? name : "");
 }
 
 void create_args_end(struct create_args *m)
@@ -167,63 +209,101 @@ void create_args_end(struct create_args *m)
 	free(m->size);
 }
 
-static bool size_of_backing(struct create_args *m, const char *name)
+/* Opens the backing file, so that one that cannot be opened is reported before the work begins. */
+static bool check_backing(struct create_args *m, const char *name)
 {
 	struct image_options how = m->how;
-	struct input input = {0};
-	char *path = filenames_beside(name, m->request.backing);
-	bool good;
+	struct err e = ERR_INIT;
+	struct image *img = NULL;
 
+	if (!m->format->can_back)
+		return !report("%s: Backing file not supported for file format '%s'", name,
+			m->format->name);
 	how.format = m->request.backing_format;
-	good = path && input_open_as(&input, path, "-F ", &how);
-	if (good)
-		m->request.size = input.state->view->size;
-	input_close(&input);
-	free(path);
-	return good;
+	how.share = true;
+	if (image_open_backing(name, m->request.backing, &how, &img, &e) < 0) {
+		report("%s: Could not open '%s': %s", name, m->request.backing,
+			report_reason(m->request.backing, &e));
+		fputs("Could not open backing image.\n", stderr);
+		report_hint(&e, "-F ");
+		return false;
+	}
+	if (m->request.size == CREATE_NO_SIZE)
+		m->request.size = img->states[0]->view->size;
+	image_close(img);
+	return true;
+}
+
+static bool parse_size(struct create_args *m, const char *name, const char *size)
+{
+	int r = size_parse(m->size ? m->size : size, &m->request.size);
+
+	if (r < 0 && m->size)
+		report("%s: Parameter 'size' expects a size such as 64k, not '%s'", name, m->size);
+	else if (r < 0 && (r == -ERANGE || size[0] == '-'))
+		report("Invalid image size specified. Must be between 0 and %" PRId64 ".",
+			INT64_MAX);
+	else if (r < 0)
+		report("Invalid image size specified: '%s'. You may use k, M, G, T, P or E "
+		       "suffixes for kilobytes, megabytes, gigabytes, terabytes, petabytes and "
+		       "exabytes.",
+			size);
+	return r == 0;
 }
 
 bool create_args_size(struct create_args *m, const char *name, const char *size)
 {
-	const char *word = m->size ? m->size : size;
-
-	if (word && size_parse(word, &m->request.size) == 0)
-		return true;
-	if (word) {
-		report("Invalid image size specified: '%s'. You may use k, M, G, T, P or E "
-		       "suffixes "
-		       "for kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-			word);
+	if (m->size && size)
+		return !report("%s: The image size must be specified only once", name);
+	if ((m->size || size) && !parse_size(m, name, size))
 		return false;
-	}
 	if (m->request.backing && !m->request.unchecked)
-		return size_of_backing(m, name);
-	report("%s: Image creation needs a size parameter", name);
-	return false;
+		return check_backing(m, name);
+	return m->size || size || !report("%s: Image creation needs a size parameter", name);
+}
+
+/* The value of an option in the "Formatting" line, or NULL. */
+static const char *shown_value(const struct create_args *m, const struct create_option *o)
+{
+	size_t len = strlen(o->name);
+	const char *value = o->shown;
+
+	for (size_t i = 0; i < m->options.n; i++) {
+		const char *option = m->options.v[i];
+
+		if (strncmp(option, o->name, len) == 0 && (option[len] == '=' || !option[len]))
+			value = option[len] ? option + len + 1 : "on";
+	}
+	return value;
+}
+
+static void print_member(const struct create_request *r, const char *name)
+{
+	const char *text = strcmp(name, "backing_file") == 0 ? r->backing : r->backing_format;
+
+	if (strcmp(name, "size") == 0)
+		printf(" size=%" PRIu64, r->size);
+	else if (text)
+		printable_print(stdout, " %s=%s", name, text);
 }
 
 void create_args_print(const struct create_args *m, const char *name)
 {
-	const struct create_request *r = &m->request;
+	const struct create_option *tables[] = {m->format->create_options, creation_host_options};
 	uint64_t bytes;
 
-	printable_print(
-		stdout, "Formatting '%s', fmt=%s size=%" PRIu64, name, m->format->name, r->size);
-	if (r->backing)
-		printable_print(
-			stdout, " backing_file=%s backing_fmt=%s", r->backing, r->backing_format);
-	for (const struct create_option *o = m->format->create_options; o && o->name; o++) {
-		/* qemu-img prints defaults, too, except those of options that are words. */
-		const char *value = o->kind == CREATE_WORD ? NULL : o->standard, *given;
+	printable_print(stdout, "Formatting '%s', fmt=%s", name, m->format->name);
+	for (size_t i = 0; i < 2; i++)
+		for (const struct create_option *o = tables[i]; o && o->name; o++) {
+			const char *value = shown_value(m, o);
 
-		for (size_t i = 0; i < m->options.n; i++)
-			if ((given = value_of(m->options.v[i], o->name)))
-				value = given;
-		if (value && o->kind == CREATE_SIZE && size_parse(value, &bytes) == 0)
-			printf(" %s=%" PRIu64, o->name, bytes);
-		else if (value)
-			printable_print(stdout, " %s=%s", o->name, value);
-	}
+			if (o->kind == CREATE_MEMBER)
+				print_member(&m->request, o->name);
+			else if (value && o->kind == CREATE_SIZE && size_parse(value, &bytes) == 0)
+				printf(" %s=%" PRIu64, o->name, bytes);
+			else if (value)
+				printable_print(stdout, " %s=%s", o->name, value);
+		}
 	putchar('\n');
 }
 

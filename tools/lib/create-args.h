@@ -34,7 +34,7 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 void create_args_end(struct create_args *m);
 
 /* Sets request.size from -o size=, else from the operand size (may be NULL), else to the size of
- * the backing file of the image name.  False after an error. */
+ * the backing file of the image name, which must open.  False after an error. */
 bool create_args_size(struct create_args *m, const char *name, const char *size);
 
 /* Warns if the image name was created as raw by default, although its suffix is that of another

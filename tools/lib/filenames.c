@@ -52,15 +52,21 @@ char *filenames_parent(const struct image *img, const char *name)
 	return strdup(parent->path);
 }
 
-bool filenames_is_parent(const struct image *img, const char *name, const char *parent)
+bool filenames_records(const struct image *img, const char *name, const char *parent)
 {
 	char *beside = filenames_beside(name, parent);
-	const char *real = img->parent ? img->parent->path : NULL;
 	bool is = img->parent_name && strcmp(img->parent_name, parent) == 0;
 
-	is = is || (real && (leads_to(parent, real) || (beside && leads_to(beside, real))));
+	is = is ||
+	     (beside && img->parent && img->parent->path && leads_to(beside, img->parent->path));
 	free(beside);
 	return is;
+}
+
+bool filenames_is_parent(const struct image *img, const char *name, const char *parent)
+{
+	return filenames_records(img, name, parent) ||
+	       (img->parent && img->parent->path && leads_to(parent, img->parent->path));
 }
 
 char *filenames_of_io(const struct image *img, const char *name, const struct io *io)

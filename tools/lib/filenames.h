@@ -21,6 +21,10 @@ void filenames_hint_backing_format(const char *base, const char *backing);
  * that was opened if that is a different one.  malloc'ed; NULL: no parent, or none with a name. */
 char *filenames_parent(const struct image *img, const char *name);
 
+/* Does the file name record parent as that of its parent?  It may be the recorded name, or another
+ * one, seen from the directory of name, that leads to the same file. */
+bool filenames_records(const struct image *img, const char *name, const char *parent);
+
 /* Does parent, as the user gave it, mean the parent of img, whose own name is name?  It may be the
  * recorded name, or a path from the current directory or from that of name. */
 bool filenames_is_parent(const struct image *img, const char *name, const char *parent);

@@ -65,6 +65,9 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	struct err e = ERR_INIT;
 
 	*s = (struct input_session){.args = a};
+	if (!args_check_cache(a, OPT_CACHE, "cache option") ||
+		!args_check_cache(a, OPT_SOURCE_CACHE, "source cache option"))
+		return false;
 	if (a->options[OPT_PASSPHRASE].n > 0)
 		passphrase_guard();
 	s->cache = cache_new(CACHE_BYTES, &e);

@@ -19,6 +19,7 @@
 #include "view/view.h"
 
 #define BUFFER_ALIGN 4096
+#define MAX_GIVEN    16 /* of -m, as of qemu-img, whose name for a thread is coroutine */
 
 /* Fetched at most before it is read: a server that takes 20 ms for a request, but many at once, is
  * read by 1.6 GB a second. */
@@ -209,9 +210,10 @@ unsigned parallel_threads(const struct args *a)
 		return (unsigned)MIN(PARALLEL_THREADS, MAX(1, get_nprocs()));
 	if (word[0] >= '0' && word[0] <= '9')
 		n = strtoul(word, &end, 10);
-	if (n < 1 || *end || n > PARALLEL_THREADS) {
-		report("Invalid number of threads '%s'; allowed are 1 to %d", word,
-			PARALLEL_THREADS);
+	if (n < 1 || *end || n > MAX_GIVEN) {
+		report("Invalid number of coroutines. Allowed number of coroutines is between 1 "
+		       "and %d",
+			MAX_GIVEN);
 		return 0;
 	}
 	return (unsigned)n;

@@ -110,7 +110,7 @@ int report_failure(const struct err *e)
 	return EXIT_FAILURE;
 }
 
-static const char *reason_of(const char *name, const struct err *e)
+const char *report_reason(const char *name, const struct err *e)
 {
 	char clean[ERR_TEXT];
 	size_t n = snprintf(clean, sizeof clean, "%s", name);
@@ -124,14 +124,14 @@ static const char *reason_of(const char *name, const struct err *e)
 
 int report_about(const char *name, const struct err *e)
 {
-	report("%s: %s", name, reason_of(name, e));
+	report("%s: %s", name, report_reason(name, e));
 	report_hint(e, hint_words_vdisk.format);
 	return EXIT_FAILURE;
 }
 
 int report_open(const char *name, const char *option, const struct err *e)
 {
-	report("Could not open '%s': %s", name, reason_of(name, e));
+	report("Could not open '%s': %s", name, report_reason(name, e));
 	report_hint(e, option);
 	return EXIT_FAILURE;
 }

@@ -23,6 +23,9 @@ int report_about(const char *name, const struct err *e);
  * this file, up to the value ("-f "). */
 int report_open(const char *name, const char *option, const struct err *e);
 
+/* The text of the error without a "NAME: " that it may begin with. */
+const char *report_reason(const char *name, const struct err *e);
+
 /* Prints "LEAD 'NAME'" for an unknown format, and suggests the nearest one. */
 int report_format(const char *lead, const char *name);
 

@@ -78,23 +78,27 @@ static int print_partitions(const struct args *a, struct input *input)
 	return EXIT_SUCCESS;
 }
 
-static bool print_options(const char *name)
+static void print_table(const struct create_option *o)
 {
 	static const char *const flags[] = {"on", "off", NULL};
-	const struct format *f = registry_find(name);
 
-	if (!f)
-		return false;
-	for (const struct create_option *o = f->create_options; o && o->name; o++) {
+	for (; o && o->name; o++) {
 		const char *const *words = o->kind == CREATE_FLAG ? flags : o->words;
 
 		printf("%s=\n", o->name);
 		for (; words && *words; words++)
 			printf("%s=%s\n", o->name, *words);
 	}
-	if (f->can_back)
-		puts("backing_file=\nbacking_fmt=");
-	puts("size=");
+}
+
+static bool print_options(const char *name)
+{
+	const struct format *f = registry_find(name);
+
+	if (!f)
+		return false;
+	print_table(f->create_options);
+	print_table(creation_host_options);
 	return true;
 }
 

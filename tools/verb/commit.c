@@ -46,15 +46,19 @@ struct committing {
 /* Returns the number of images above the base; 0 after an error. */
 static size_t find_base(const struct committing *c, const struct image *img)
 {
-	const char *name = args_value(c->args, OPT_BACKING);
+	const char *name = args_value(c->args, OPT_BACKING), *at;
 	size_t n = 1;
 
 	if (!img->parent) {
 		report("Image does not have a backing file");
 		return 0;
 	}
-	for (; name && img->parent && !filenames_is_parent(img, c->name, name); img = img->parent)
+	/* As qemu-img does, takes no name that is right from the working directory alone. */
+	for (at = c->name; name && img->parent && !filenames_records(img, at, name);
+		img = img->parent) {
+		at = img->parent->path ? img->parent->path : c->name;
 		n++;
+	}
 	if (img->parent)
 		return n;
 	report("Did not find '%s' in the backing chain of '%s'", name, c->name);

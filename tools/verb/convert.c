@@ -187,8 +187,9 @@ static bool open_output(struct converting *c)
 	/* A device has old contents.  An image that can only be filled has none. */
 	copy->is_new = (c->create && !out->io->is_block) || copy->out->compressed_only;
 	copy->compressed = args_has(c->args, OPT_COMPRESS) || copy->out->compressed_only;
+	copy->in_order = copy->out->unit > 1 && !args_has(c->args, OPT_UNORDERED);
 	/* Threads that wait for their turn to write do not use their processor. */
-	if (copy->compressed && !args_has(c->args, OPT_THREADS))
+	if ((copy->compressed || copy->in_order) && !args_has(c->args, OPT_THREADS))
 		copy->threads = MIN(2 * copy->threads, PARALLEL_THREADS);
 	/* An existing output is compared with its backing file only on request. */
 	if (out->parent && (c->create || backing))

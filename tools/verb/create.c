@@ -2,6 +2,7 @@
 /* create.c - creates empty images. */
 #include "open/create.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/args.h"
@@ -15,9 +16,15 @@
 static int create(const struct args *a, struct create_args *c, const char *name)
 {
 	struct err e = ERR_INIT;
-	struct output o;
-	int r = output_begin(&o, name, &e);
+	struct output o = {.name = name};
+	int r = image_create_check(c->format, &c->request, &e);
 
+	if (r == 0 && !args_has(a, OPT_QUIET)) {
+		create_args_print(c, name);
+		fflush(stdout);
+	}
+	if (r == 0)
+		r = output_begin(&o, name, &e);
 	if (r == 0) {
 		output_request(&o, &c->request);
 		r = image_create(c->format, o.path, &c->request, &e);
@@ -27,8 +34,6 @@ static int create(const struct args *a, struct create_args *c, const char *name)
 	output_reword(&o, &e);
 	output_end(&o);
 	if (r == 0) {
-		if (!args_has(a, OPT_QUIET))
-			create_args_print(c, name);
 		create_args_warn_raw(c, name, OPT_FORMAT);
 		return EXIT_SUCCESS;
 	}

@@ -24,18 +24,21 @@ static const char *const compressions[] = {"zlib", "zstd", NULL};
 static const char *const preallocations[] = {"off", "metadata", "falloc", "full", NULL};
 
 const struct create_option qcow2_create_options[] = {
-	{"cluster_size", CREATE_SIZE, "bytes of a cluster (512 to 2M)", "64k", NULL},
-	{"compat", CREATE_WORD, "the least version of QEMU that reads it (0.10, 1.1)", "1.1",
-		compats},
+	{"encryption", CREATE_FLAG, "by AES of old versions of QEMU: only off", "off", NULL, NULL},
+	{"cluster_size", CREATE_SIZE, "bytes of a cluster (512 to 2M)", "64k", NULL, "64k"},
+	{"extended_l2", CREATE_FLAG, "clusters that are stored in 32 parts", "off", NULL, "off"},
 	{"preallocation", CREATE_WORD, "space for the disk (off, metadata, falloc, full)", "off",
-		preallocations},
-	{"extended_l2", CREATE_FLAG, "clusters that are stored in 32 parts", "off", NULL},
-	{"lazy_refcounts", CREATE_FLAG, "refcounts may be written late", "off", NULL},
-	{"refcount_bits", CREATE_NUMBER, "bits of a refcount (1 to 64)", "16", NULL},
+		preallocations, NULL},
 	{"compression_type", CREATE_WORD, "of compressed clusters (zlib, zstd)", "zlib",
-		compressions},
-	{"data_file", CREATE_TEXT, "a file of its own for the data of the disk", NULL, NULL},
-	{"data_file_raw", CREATE_FLAG, "the data file alone is the disk, too", "off", NULL},
+		compressions, "zlib"},
+	CREATE_OPTION_SIZE,
+	{"compat", CREATE_WORD, "the least version of QEMU that reads it (0.10, 1.1)", "1.1",
+		compats, NULL},
+	CREATE_OPTION_BACKING,
+	{"data_file", CREATE_TEXT, "a file of its own for the data of the disk", NULL, NULL, NULL},
+	{"data_file_raw", CREATE_FLAG, "the data file alone is the disk, too", "off", NULL, NULL},
+	{"lazy_refcounts", CREATE_FLAG, "refcounts may be written late", "off", NULL, "off"},
+	{"refcount_bits", CREATE_NUMBER, "bits of a refcount (1 to 64)", "16", NULL, "16"},
 	{0},
 };
 
@@ -60,6 +63,10 @@ static int check_together(const struct creation *c, const struct qcow2_header *h
 	bool extended = creation_flag(c, "extended_l2"), raw = creation_flag(c, "data_file_raw");
 	const char *option = h->version < 3 ? v3_option(c, h) : NULL;
 
+	if (creation_flag(c, "encryption"))
+		return err_set(e, ENOTSUP,
+			"encryption=on: QEMU's old encryption by AES is not written, as it is "
+			"weak");
 	if (extended && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
 		return err_set(e, EINVAL, "extended_l2 needs a cluster_size of 16k or more");
 	if (raw && !creation_text(c, "data_file"))

@@ -73,6 +73,7 @@ struct rebuild {
 	uint64_t max;          /* blocks that a table can have */
 	uint64_t nblocks;      /* that are needed */
 	uint64_t entries;      /* of the table */
+	uint64_t used_end;     /* the cluster after the last one that is referred to */
 	uint64_t start, end;   /* the new clusters: blocks, then the table */
 	uint64_t ntable;       /* clusters of the table */
 	uint64_t next;         /* cluster of the block that is written next */
@@ -127,13 +128,32 @@ static int plan_window(struct qcow2_check *c, void *arg, struct err *e)
 		bool empty;
 
 		r = read_old(c, b, i, &empty, e);
-		for (uint64_t k = 0; r == 0 && k < UINT64_C(1) << bits; k++)
+		for (uint64_t k = UINT64_C(1) << bits; r == 0 && k-- > 0;)
 			if (new_count(c, b, i, k, empty) > 0) {
+				b->used_end = MAX(b->used_end, (i << bits) + k + 1);
 				r = need_block(b, i, e);
 				break;
 			}
 	}
 	return r;
+}
+
+/* The first cluster of the new structures.  A file grows, so that they replace nothing, not even
+ * what seems to be free.  A device cannot: they begin after all that is in use, the old structures
+ * included, which have to stay until the header leads to the new ones. */
+static uint64_t find_start(const struct qcow2_check *c, const struct rebuild *b)
+{
+	const struct qcow2 *q = c->q;
+	unsigned bits = q->header.cluster_bits;
+	uint64_t start =
+		MAX(b->used_end, (q->header.reftable_pos >> bits) + q->header.reftable_clusters);
+
+	if (!q->io->is_block || c->uncertain)
+		return MAX(c->nclusters, div_round_up(q->io->size, q->cluster_size));
+	for (uint64_t i = 0; i < c->nreftable; i++)
+		if (qcow2_check_block(c, i) < q->io->size)
+			start = MAX(start, (qcow2_check_block(c, i) >> bits) + 1);
+	return start;
 }
 
 /* The new blocks and the new table have refcounts, too, for which more blocks may be needed. */
@@ -143,7 +163,7 @@ static int place(struct qcow2_check *c, struct rebuild *b, struct err *e)
 	uint64_t before;
 	int r = 0;
 
-	b->start = b->end = MAX(c->nclusters, div_round_up(c->q->io->size, c->q->cluster_size));
+	b->start = b->end = find_start(c, b);
 	do {
 		before = b->end;
 		for (uint64_t i = b->start >> bits; r == 0 && i <= b->end >> bits; i++)

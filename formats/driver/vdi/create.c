@@ -105,9 +105,11 @@ int vdi_create(struct creation *c, struct err *e)
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 const struct create_option vdi_create_options[] = {
-	{"static", CREATE_FLAG, "allocate all blocks", "off", NULL},
-	{"cluster_size", CREATE_SIZE, "bytes of a block", "1M", NULL},
+	CREATE_OPTION_SIZE,
+	CREATE_OPTION_BACKING,
+	{"static", CREATE_FLAG, "allocate all blocks", "off", NULL, "off"},
+	{"cluster_size", CREATE_SIZE, "bytes of a block", "1M", NULL, NULL},
 	{"preallocation", CREATE_WORD, "allocate space for a static image (off, falloc, full)",
-		"off", preallocations},
+		"off", preallocations, NULL},
 	{0},
 };

@@ -28,11 +28,13 @@
 static const char *const subformats[] = {"dynamic", "fixed", NULL};
 
 const struct create_option vhd_create_options[] = {
-	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats},
-	{"force_size", CREATE_FLAG, "keep the size; off: round it up to a CHS geometry", "on",
+	CREATE_OPTION_SIZE,
+	CREATE_OPTION_BACKING,
+	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats, NULL},
+	{"force_size", CREATE_FLAG, "keep the size; off: round it up to a CHS geometry", "on", NULL,
 		NULL},
 	{"block_size", CREATE_SIZE, "bytes of a block of a dynamic disk: 512k, 1M or 2M", "2M",
-		NULL},
+		NULL, NULL},
 	{0},
 };
 

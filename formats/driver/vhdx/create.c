@@ -29,12 +29,16 @@
 static const char *const subformats[] = {"dynamic", "fixed", NULL};
 
 const struct create_option vhdx_create_options[] = {
-	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats},
-	{"block_size", CREATE_SIZE, "a power of two from 1M to 256M; 0: by the size", "0", NULL},
-	{"log_size", CREATE_SIZE, "bytes of the log, whole MiB", "1M", NULL},
-	{"block_state_zero", CREATE_FLAG, "mark new blocks as zeroes, not as absent", "on", NULL},
-	{"logical_sector_size", CREATE_SIZE, "bytes of a sector of the guest: 512 or 4096", "512",
+	CREATE_OPTION_SIZE,
+	CREATE_OPTION_BACKING,
+	{"log_size", CREATE_SIZE, "bytes of the log, whole MiB", "1M", NULL, "1M"},
+	{"block_size", CREATE_SIZE, "a power of two from 1M to 256M; 0: by the size", "0", NULL,
+		"0"},
+	{"subformat", CREATE_WORD, "dynamic or fixed", "dynamic", subformats, NULL},
+	{"block_state_zero", CREATE_FLAG, "mark new blocks as zeroes, not as absent", "on", NULL,
 		NULL},
+	{"logical_sector_size", CREATE_SIZE, "bytes of a sector of the guest: 512 or 4096", "512",
+		NULL, NULL},
 	{0},
 };
 

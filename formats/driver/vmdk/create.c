@@ -252,17 +252,19 @@ static const char *const adapters[] = {"ide", "lsilogic", "buslogic", "legacyESX
 static const char *const preallocations[] = {"off", "falloc", "full", NULL};
 
 const struct create_option vmdk_create_options[] = {
+	CREATE_OPTION_SIZE,
+	{"adapter_type", CREATE_WORD, "adapter of the disk (ide, lsilogic, buslogic, legacyESX)",
+		"ide", adapters, NULL},
+	CREATE_OPTION_BACKING,
+	{"compat6", CREATE_FLAG, "hardware version 6", "off", NULL, "off"},
+	{"hwversion", CREATE_TEXT, "version of the virtual hardware", NULL, NULL, "undefined"},
+	{"toolsversion", CREATE_TEXT, "version of the guest's tools", "2147483647", NULL, NULL},
 	{"subformat", CREATE_WORD,
 		"in one file or split, sparse, flat or compressed (monolithicSparse, "
 		"monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized)",
-		"monolithicSparse", subformats},
-	{"adapter_type", CREATE_WORD, "adapter of the disk (ide, lsilogic, buslogic, legacyESX)",
-		"ide", adapters},
-	{"hwversion", CREATE_TEXT, "version of the virtual hardware", NULL, NULL},
-	{"compat6", CREATE_FLAG, "hardware version 6", "off", NULL},
-	{"toolsversion", CREATE_TEXT, "version of the guest's tools", "2147483647", NULL},
-	{"zeroed_grain", CREATE_FLAG, "store zeroes as marks", "off", NULL},
+		"monolithicSparse", subformats, NULL},
+	{"zeroed_grain", CREATE_FLAG, "store zeroes as marks", "off", NULL, NULL},
 	{"preallocation", CREATE_WORD, "allocation of a flat disk (off, falloc, full)", "off",
-		preallocations},
+		preallocations, NULL},
 	{0},
 };

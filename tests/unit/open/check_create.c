@@ -56,9 +56,9 @@ START_TEST(options_are_checked)
 	static const struct {
 		const char *word, *text;
 	} bad[] = {
-		{"cluster_size=64k", "has no option \"cluster_size\""},
-		{"preallocation=lots", "there is no such preallocation"},
-		{"preallocation", "there is no such preallocation"},
+		{"cluster_size=64k", "Invalid parameter 'cluster_size'"},
+		{"preallocation=lots", "Parameter 'preallocation' does not accept"},
+		{"preallocation", "Parameter 'preallocation' does not accept"},
 	};
 
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -114,7 +114,7 @@ START_TEST(sizes_are_required_and_limited)
 	ck_assert_fails(make("a.raw", &r, &e), EFBIG, &e, "too large");
 	r.size = 512;
 	r.backing = "b.raw";
-	ck_assert_fails(make("a.raw", &r, &e), ENOTSUP, &e, "without a backing file");
+	ck_assert_fails(make("a.raw", &r, &e), ENOTSUP, &e, "Backing file not supported");
 }
 END_TEST
 

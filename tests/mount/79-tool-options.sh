@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Words of qemu-img's command line, one a row: they have the exit status of qemu-img, and the text that programs look
+# for.
+. "${0%/*}/functions.sh"
+requires qemu-img qemu-io
+
+same_as_qemu() { # ARGUMENT...: exit status and standard output are those of qemu-img
+	local status
+	rm -rf q v
+	cp -r --sparse=always set q
+	cp -r --sparse=always set v
+	(cd q && qemu-img "$@") >q.out 2>q.err
+	status=$?
+	(cd v && "$VDISK" "$@") >v.out 2>v.err
+	[ $? = $status ] || { echo "vdisk $*: not the status $status of qemu-img"; cat v.err q.err; return 1; }
+	diff q.out v.out
+}
+mkdir set
+some_data set/r.raw 2M
+(
+	cd set || exit
+	qemu-img convert -O qcow2 r.raw a.qcow2
+	qemu-img create -q -f qcow2 -b a.qcow2 -F qcow2 top.qcow2
+	mkdir sub
+	qemu-img create -q -f qcow2 -b ../a.qcow2 -F qcow2 sub/top.qcow2
+)
+
+# Creation.
+
+while read -r row; do
+	# shellcheck disable=SC2086
+	check "$row" same_as_qemu $row
+done <<'END'
+create -f qcow2 a.qcow2 1M
+create -f raw r.raw 1M
+create -f qcow2 -o size=5M x 6M
+create -f qcow2 -o size=5M x
+create -f qcow2 x 1024.0
+create -f raw x 1024.0b
+create -f raw x 1.5
+create -f raw x 1.5k
+create -f qcow2 -o lazy_refcounts=yes,extended_l2=n x 1M
+create -f qcow2 -o lazy_refcounts=true,extended_l2=false x 1M
+create -f qcow2 -o lazy_refcounts=y,extended_l2=no x 1M
+create -f qcow2 -o lazy_refcounts x 1M
+create -f qcow2 -o lazy_refcounts=1 x 1M
+create -f qcow2 -o lazy_refcounts=maybe x 1M
+create -f qcow2 -o encryption=off,nocow=on,extent_size_hint=1M x 1M
+create -f vdi -o static,nocow=off x 1M
+create -f vmdk -o compat6 x 1M
+create -f vmdk -o compat6,hwversion=5 x 1M
+create -f vmdk -o hwversion=5,subformat=monolithicFlat,adapter_type=lsilogic x 1M
+create -f vpc -o force_size,subformat=fixed x 1M
+create -f vhdx -o block_size=1M,subformat=fixed,log_size=2M x 1M
+create -f qcow2 -o data_file=d,data_file_raw=on x 1M
+create -f qcow2 -o compat=0.10 x 1M
+create -f qcow2 -o cluster_size=64k,cluster_size=4k -o refcount_bits=1 x 1M
+create -f qcow2 -o preallocation=metadata,compression_type=zstd x 1M
+create -f qcow2 -o cluster_size=3 x 1M
+create -f qcow2 -o foo=bar x 1M
+create -f qcow2 -b a.qcow2 -F qcow2 x
+create -f qcow2 -b a.qcow2 -F qcow2 a.qcow2
+create -f qcow2 -b a.qcow2 x
+create -f qcow2 -b gone -F qcow2 x
+create -f qcow2 -b gone -F qcow2 x 1M
+create -f qcow2 -u -b gone -F qcow2 x 1M
+create -f qcow2 -b r.raw -F raw -o backing_file=top.qcow2,backing_fmt=qcow2 x
+create -f raw -b a.qcow2 -F qcow2 x
+create -f qcow2 x
+create -f qcow2 x 1x
+create -f qcow2 x 999999999999T
+create -f qcow2 -o size=1x x
+create -f frob x 1M
+create -U -f raw x 1M
+commit -U top.qcow2
+resize -U r.raw 4M
+convert -t bogus -O raw r.raw x
+convert -T bogus -O raw r.raw x
+convert -t none -T none -O raw r.raw x
+convert -t directsync -T off -O raw r.raw x
+commit -t bogus top.qcow2
+rebase -T bogus -u -b a.qcow2 -F qcow2 top.qcow2
+rebase -t writethrough -T writeback -u -b a.qcow2 -F qcow2 top.qcow2
+check -T bogus a.qcow2
+check -q -T none a.qcow2
+compare -T none r.raw a.qcow2
+compare -T bogus r.raw a.qcow2
+compare -U r.raw r.raw
+convert -m 64 -O raw r.raw x
+convert -m 16 -O raw r.raw x
+convert -n -o size=1M -O qcow2 r.raw a.qcow2
+convert -n -O qcow2 -B a.qcow2 r.raw top.qcow2
+commit -b a.qcow2 top.qcow2
+commit -b a.qcow2 sub/top.qcow2
+commit -b gone top.qcow2
+END
+check_not "create -F without -b" "$VDISK" create -f qcow2 -F qcow2 x 1M
+check_not "create with an unknown preallocation" "$VDISK" create -f qcow2 -o preallocation=foo x 1M
+export VDISK_ALLOW=$W
+check "commit -b, seen from the folder of the image" same_as_qemu commit -q -b ../a.qcow2 sub/top.qcow2
