@@ -13,11 +13,22 @@
 #include "verb/help.h"
 #include "verb/verbs.h"
 
+/* Programs that call qemu-img decide by its version on the options that they use. */
+#define QEMU_VERSION "11.1.0"
+
+static void print_version(void)
+{
+	if (report_is_qemu_img())
+		printf("qemu-img version " QEMU_VERSION " (vdisk %s)\n", version_text);
+	else
+		printf("vdisk %s\n", version_text);
+}
+
 /* Handles an option in the place of the verb; false if word is none. */
 static bool answer(const char *word)
 {
 	if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
-		printf("vdisk %s\n", version_text);
+		print_version();
 	else if (strcmp(word, "--list-formats") == 0)
 		registry_print();
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
@@ -58,6 +69,7 @@ int main(int argc, char **argv)
 	int status;
 
 	signal(SIGXFSZ, SIG_IGN);
+	report_program(argc > 0 ? argv[0] : "");
 	status = run(argc, argv);
 	/* Output to a full disk is lost. */
 	if (fflush(stdout) != 0 && status == EXIT_SUCCESS)

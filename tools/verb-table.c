@@ -187,7 +187,7 @@ static const struct option_row serve_options[] = {
 	{OPT_ADDRESS, 0, "address", VALUE_TEXT, "HOST",
 		"listen at this address (default: localhost)"},
 	{OPT_RW, 0, "rw", VALUE_NONE, NULL, "clients may write (default: read-only)"},
-	NO_SNAPSHOTS, OPENING, END
+	NO_SNAPSHOTS, SHARE, OPENING, END
 };
 
 static const struct option_row snapshot_options[] = {

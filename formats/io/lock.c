@@ -115,10 +115,13 @@ static int refuse(const struct io *io, int byte, bool share, struct err *e)
 
 	if (byte == FORBIDS(CONSISTENT_READ)) {
 		err_set(e, EBUSY, "%s: in use%s, which forbids reading", io->name, holder);
+		err_hint_code(e, HINT_LOCK_READ, io->name);
 	} else if (byte == FORBIDS(WRITE) || byte == FORBIDS(RESIZE)) {
 		err_set(e, EBUSY, "%s: in use%s, which forbids writing", io->name, holder);
+		err_hint_code(e, HINT_LOCK_WRITE, io->name);
 	} else {
 		err_set(e, EBUSY, "%s: in use for writing%s", io->name, holder);
+		err_hint_code(e, HINT_LOCK_SHARE, io->name);
 		if (!share)
 			err_hint_code(e, HINT_SHARE, NULL);
 	}

@@ -118,7 +118,7 @@ static void add_sentence(
 {
 	const char *sentence = sentences[hint];
 
-	if (strstr(sentence, "%o") && !words->options[hint])
+	if (!sentence || (strstr(sentence, "%o") && !words->options[hint]))
 		return;
 	if (line->len > 0)
 		add(line, "; ", 2);

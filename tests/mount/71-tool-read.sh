@@ -180,8 +180,8 @@ for verb in info map check measure "snapshot -l" "convert -O raw"; do
 	# shellcheck disable=SC2086
 	check "$verb of a missing file" says "Could not open 'gone': No such file or directory" $verb gone $out
 done
-check "create over a directory" says "folder: it is a directory" create -f qcow2 folder 1M
-check "create over a FIFO" says "fifo: it is not a file or a disk" create -f raw fifo 1M
+check "create over a directory" says "folder: it is a directory" create -q -f qcow2 folder 1M
+check "create over a FIFO" says "fifo: it is not a file or a disk" create -q -f raw fifo 1M
 check "create over a FIFO: no hint to use --force" eval '! grep force printed'
 check "compare names the missing second image" says "Could not open 'gone': No such file or directory" compare a.qcow2 gone
 

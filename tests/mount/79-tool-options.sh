@@ -99,3 +99,42 @@ check_not "create -F without -b" "$VDISK" create -f qcow2 -F qcow2 x 1M
 check_not "create with an unknown preallocation" "$VDISK" create -f qcow2 -o preallocation=foo x 1M
 export VDISK_ALLOW=$W
 check "commit -b, seen from the folder of the image" same_as_qemu commit -q -b ../a.qcow2 sub/top.qcow2
+
+# Called as qemu-img.
+
+ln -s "$VDISK" qemu-img
+named=$W/qemu-img
+check "the version that programs look for" eval '[[ $("$named" --version) =~ ^qemu-img\ version\ [0-9]+\.[0-9]+\.[0-9]+\ \(vdisk ]]'
+check "the formats that programs look for" eval '"$named" --help | grep -q "^Supported formats:.* qcow2 .*raw"'
+check "the options that programs look for" eval '"$named" --help | grep -q "^  convert .*--no-create.* OUTPUT$"'
+same_error() { # ARGUMENT...: the message is that of qemu-img, and no hint follows it
+	! qemu-img "$@" 2>q.err && ! "$named" "$@" 2>v.err && diff q.err v.err
+}
+check "messages begin with qemu-img" same_error frobnicate
+check "messages of a missing file" same_error info gone
+check "messages of a missing backing file" same_error create -f qcow2 -b gone -F qcow2 x
+check "hints where it is stricter" eval '! VDISK_ALLOW= "$named" map v/sub/top.qcow2 2>v.err && grep -q "^hint: --allow=" v.err'
+check "-o help names the format" eval '"$VDISK" create -f vmdk -o help | grep -qx "Supported vmdk options:"'
+
+# Locks.
+
+qemu-img create -q -f qcow2 busy.qcow2 1M
+mkfifo commands
+qemu-io busy.qcow2 <commands >qemu-io.out 2>&1 &
+holder=$!
+exec 4>commands
+echo 'write 0 4k' >&4
+eventually grep -q wrote qemu-io.out
+check "reading an image that is written" same_error info busy.qcow2
+check "writing an image that is written" same_error resize busy.qcow2 2M
+check "creating over an image that is written" eval '! "$VDISK" create -q -f qcow2 busy.qcow2 1M 2>v.err && grep -q "^vdisk: busy.qcow2: Failed to get \"write\" lock$" v.err'
+check "the question of qemu-img" grep -q '^Is another process using the image \[.*busy.qcow2\]?$' v.err
+check "the hint names the program" grep -q "^hint: .*in use by qemu-io (pid $holder)" v.err
+check "an overlay of an image that is written" same_as_qemu create -f qcow2 -b ../busy.qcow2 -F qcow2 x
+exec 4>&-
+wait $holder
+
+# Progress: at least as many steps as qemu-img.
+
+steps() { "$@" convert -p -O raw set/r.raw x | tr '\r' '\n' | grep -c '/100%)'; }
+check "progress has steps" [ "$(steps "$VDISK")" -ge "$(steps qemu-img)" ]

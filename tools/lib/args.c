@@ -173,10 +173,10 @@ int args_misused(const char *fmt, ...)
 	va_list ap;
 
 	fflush(stdout);
-	fputs("vdisk: ", stderr);
+	fprintf(stderr, "%s: ", report_name());
 	va_start(ap, fmt);
 	printable_vprint(stderr, fmt, ap);
 	va_end(ap);
-	fputs("\nTry 'vdisk --help' for more information\n", stderr);
+	fprintf(stderr, "\nTry '%s --help' for more information\n", report_name());
 	return EXIT_FAILURE;
 }

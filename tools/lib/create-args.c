@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "open/open.h"
@@ -156,6 +157,7 @@ static void print_help(const struct format *f)
 static bool check_together(const struct create_args *m, const char *name)
 {
 	const struct create_request *r = &m->request;
+	char *path;
 
 	if (!r->backing && r->backing_format)
 		return !report("%s: Backing format cannot be used without backing file", name);
@@ -168,6 +170,14 @@ static bool check_together(const struct create_args *m, const char *name)
 	/* With -n nothing is recorded, so the format can be left out. */
 	if (!r->backing || r->backing_format || args_has(m->args, OPT_NO_CREATE))
 		return true;
+	path = filenames_beside(name, r->backing);
+	if (path && access(path, F_OK) < 0) {
+		report("%s: Could not open '%s': %s", name, path, strerror(errno));
+		fputs("Could not open backing image.\n", stderr);
+		free(path);
+		return false;
+	}
+	free(path);
 	report("%s: Backing file specified without backing format", name);
 	filenames_hint_backing_format(name, r->backing);
 	return false;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "image/image.h"
+#include "report.h"
 #include "open/probe.h"
 
 char *filenames_beside(const char *base, const char *name)
@@ -25,10 +26,12 @@ void filenames_hint_backing_format(const char *base, const char *backing)
 	char *path = filenames_beside(base, backing);
 	const char *looks = path ? probe_path(path) : NULL;
 
-	if (looks)
-		fprintf(stderr, "hint: it looks like %s: use -F %s if it is\n", looks, looks);
+	if (looks && report_is_qemu_img())
+		fprintf(stderr, "Detected format of %s.", looks);
+	else if (looks)
+		report_advice("it looks like %s: use -F %s if it is", looks, looks);
 	else
-		fputs("hint: -F FMT gives its format; -F raw for a plain disk\n", stderr);
+		report_advice("-F FMT gives its format; -F raw for a plain disk");
 	free(path);
 }
 

@@ -10,7 +10,8 @@
 #include "util/size.h"
 
 #define BAR_WIDTH 30
-#define INTERVAL  0.1 /* seconds between updates */
+#define INTERVAL  0.1  /* seconds between updates of the bar */
+#define STEP      0.01 /* of the whole, between lines */
 
 static double seconds_since(const struct timespec *then)
 {
@@ -53,6 +54,7 @@ static void show(struct progress *p)
 		printf("    (%.2f/100%%)\r", 100 * part_done(p));
 	fflush(stdout);
 	clock_gettime(CLOCK_MONOTONIC, &p->shown);
+	p->part_shown = part_done(p);
 }
 
 void progress_begin(struct progress *p, const struct args *a, uint64_t total)
@@ -71,7 +73,9 @@ void progress_begin(struct progress *p, const struct args *a, uint64_t total)
 void progress_add(struct progress *p, uint64_t bytes)
 {
 	p->done = MIN(p->total, p->done + bytes);
-	if (p->on && seconds_since(&p->shown) >= INTERVAL)
+	/* Programs that read the lines want all steps. */
+	if (p->on && (p->terminal ? seconds_since(&p->shown) >= INTERVAL
+				  : part_done(p) - p->part_shown >= STEP))
 		show(p);
 }
 

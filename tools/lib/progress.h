@@ -14,6 +14,7 @@ struct progress {
 	bool on, terminal;
 	uint64_t done, total; /* bytes */
 	struct timespec begun, shown;
+	double part_shown; /* of 1 */
 };
 
 /* Shows nothing without -p or with -q. */

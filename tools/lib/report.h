@@ -2,13 +2,26 @@
 /* report.h - prints messages to standard error.
  *
  * A line is "vdisk: " and the message.  The hints of an error follow in a line "hint: ", with
- * options of the current verb.  All functions that print an error return 1, an exit status.
+ * options of the current verb.  A lock is reported in qemu-img's words, for which programs look;
+ * the hint names its holder.  All functions that print an error return 1, an exit status.
  */
 #ifndef VDISK_TOOLS_LIB_REPORT_H
 #define VDISK_TOOLS_LIB_REPORT_H
 
+#include <stdbool.h>
+
 struct err;
 struct verb;
+
+/* The program was called by this path: as qemu-img, it prints the words of qemu-img alone, and
+ * hints only where it is stricter. */
+void report_program(const char *path);
+
+/* "vdisk", or "qemu-img". */
+const char *report_name(void);
+
+/* Is that "qemu-img"? */
+bool report_is_qemu_img(void);
 
 /* Prints a message. */
 int report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -6,14 +6,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/format.h"
 #include "lib/args.h"
+#include "lib/report.h"
+#include "open/registry.h"
 #include "util/nearest.h"
 #include "verbs.h"
 
 #define HELP_COLUMN 29
 
+static void print_syntax(const struct verb *v)
+{
+	printf("  %s", v->name);
+	for (const struct option_row *row = v->options; row->key != OPT_END; row++) {
+		fputs(" [", stdout);
+		if (row->letter)
+			printf("-%c|", row->letter);
+		printf("--%s%s%s]", row->name, row->value ? "=" : "", row->value ? row->value : "");
+	}
+	printf("%s%s\n", v->operands[0] ? " " : "", v->operands);
+}
+
+/* Programs look for options and formats here. */
+static void print_as_qemu_img(const struct verb *verbs)
+{
+	puts("usage: qemu-img VERB [options] IMAGE...\n"
+	     "\n"
+	     "This is vdisk, called by another name; vdisk --help explains the verbs.\n"
+	     "\n"
+	     "Command syntax:");
+	for (const struct verb *v = verbs; v->name; v++)
+		print_syntax(v);
+	fputs("\nSupported formats:", stdout);
+	for (const struct format *const *f = registry; *f; f++)
+		printf(" %s", (*f)->name);
+	putchar('\n');
+}
+
 void help_print(const struct verb *verbs)
 {
+	if (report_is_qemu_img()) {
+		print_as_qemu_img(verbs);
+		return;
+	}
 	puts("Usage: vdisk VERB [options] IMAGE...\n"
 	     "\n"
 	     "Works on disk images of virtual machines, with verbs and options of qemu-img.\n"
