@@ -11,7 +11,7 @@ set -u
 LC_ALL=C.UTF-8
 TZ=UTC
 export LC_ALL TZ
-export XDG_CONFIG_HOME=/nowhere # has no settings
+export XDG_CONFIG_HOME=/proc/no-settings # where no program can create them
 unset VDISK_ALLOW
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
