@@ -276,7 +276,9 @@ const char *image_dir(const struct image *img)
 
 const char *image_basename(const struct image *img)
 {
-	return text_basename(img->io->member ? img->io->member : img->io->name);
+	const struct io *io = img->io;
+
+	return text_basename(io->title ? io->title : io->member ? io->member : io->name);
 }
 
 char *image_layer_name(const struct image *img, unsigned layer)

@@ -38,17 +38,18 @@ struct image_options {
 	/* Servers that a name of the user may mean by their URIs; likewise.  A name in an image
 	 * never does. */
 	struct nbd_server *const *nbd;
-	const char *backing; /* path or URI: the parent of the image that is named, in the place of
-			      * the one that it records; NULL: that one */
-	bool nobacking;      /* leave parents closed: what they would give is EIO */
-	bool write;          /* the image that is named, not its parents */
-	bool fill;           /* then also one that can only be filled, once, with packed units */
-	bool detect_zeroes;  /* of what is written, zeroes over zeroes are not stored */
-	bool copy_on_read;   /* with write: what is read of parents is stored in the image, too */
-	bool repair;         /* for image_check alone: its files may be written, but not the disk */
-	bool nosync;         /* leave durability to the host: the image can be created again */
-	bool share;          /* read although another program has it open for writing */
-	bool nosnapshots;    /* do not look at the table of internal snapshots */
+	/* Paths, or names of servers: the parents of the image that is named and of its parents, in
+	 * the place of those that they record; "": the one that is recorded; likewise. */
+	const char *const *backing;
+	bool nobacking;     /* leave parents closed: what they would give is EIO */
+	bool write;         /* the image that is named, not its parents */
+	bool fill;          /* then also one that can only be filled, once, with packed units */
+	bool detect_zeroes; /* of what is written, zeroes over zeroes are not stored */
+	bool copy_on_read;  /* with write: what is read of parents is stored in the image, too */
+	bool repair;        /* for image_check alone: its files may be written, but not the disk */
+	bool nosync;        /* leave durability to the host: the image can be created again */
+	bool share;         /* read although another program has it open for writing */
+	bool nosnapshots;   /* do not look at the table of internal snapshots */
 	bool ignore_parent_id; /* accept a parent that changed since the child was created */
 	const struct passphrase *secrets; /* passphrases to try on each image; NULL: none */
 	const struct luks_header_file *luks_headers; /* LUKS headers in files; NULL: none */
@@ -157,7 +158,7 @@ int image_read_parent_name(struct image *img, uint64_t pos, uint32_t len, struct
  * IMAGE_OTHER_NAMES are left out. */
 int image_add_parent_name(struct image *img, const char *windows_name, struct err *e);
 
-/* The last part of the image's file name. */
+/* The last part of the image's file name, or its title. */
 const char *image_basename(const struct image *img);
 
 /* The name of a layer in the chain of a mount and in attributes, "1-base.qcow2"; malloc'ed, or NULL

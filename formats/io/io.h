@@ -75,6 +75,8 @@ struct io_ops {
 struct io {
 	const struct io_ops *ops;
 	char *name;         /* path as opened; for messages and for finding neighbours */
+	const char *title;  /* for the names of files that are derived of it, where name ends with
+			     * no file name; or NULL */
 	const char *member; /* in an archive: the end of name that names it there; or NULL */
 	int fd;             /* -1: no descriptor to splice from */
 	uint64_t start;     /* position of the first byte in the file of fd: 0 but in an archive */

@@ -33,10 +33,12 @@ struct requests {
 
 struct connection {
 	pthread_t thread;
+	int socket;       /* for connection_socket */
 	int wake;         /* eventfd: the thread has to look again */
 	uint64_t timeout; /* ms */
-	void (*failed)(void *arg, const char *reason);
+	void (*failed)(void *arg, const char *reason, bool late);
 	void *arg;
+	bool late; /* it has failed for want of an answer */
 
 	pthread_mutex_t use;       /* held while handle is used by a thread that is not that of the
 				    * connection */
@@ -48,6 +50,7 @@ struct connection {
 	uint64_t heard; /* when the last answer came, ms */
 	bool asleep;    /* the thread has no limit of time */
 	bool ending;
+	bool paused;
 	char reason[REASON]; /* why the connection has failed */
 
 	atomic_bool alive;
@@ -320,14 +323,22 @@ static int wait_for(struct nbd_handle *h, int other, int ms)
 	return n;
 }
 
-static bool is_ending(struct connection *c)
+static bool is_set(struct connection *c, const bool *flag)
 {
-	bool ending;
+	bool set;
 
 	pthread_mutex_lock(&c->lock);
-	ending = c->ending;
+	set = *flag;
 	pthread_mutex_unlock(&c->lock);
-	return ending;
+	return set;
+}
+
+static void set(struct connection *c, bool *flag)
+{
+	pthread_mutex_lock(&c->lock);
+	*flag = true;
+	pthread_mutex_unlock(&c->lock);
+	wake(c);
 }
 
 /* Waits for an event and handles it; false: the connection is over. */
@@ -337,12 +348,13 @@ static bool handle_event(struct connection *c)
 	int left = time_left(c);
 	char text[64];
 
-	if (is_over(c, h) || is_ending(c))
+	if (is_over(c, h) || is_set(c, &c->ending) || is_set(c, &c->paused))
 		return false;
 	if (wait_for(h, c->wake, left) != 0 || left != 0)
 		return true;
 	snprintf(text, sizeof text, "no answer within %u seconds", (unsigned)(c->timeout / 1000));
 	note_reason(c, text);
+	c->late = true;
 	return false;
 }
 
@@ -361,10 +373,12 @@ static void *thread_main(void *arg)
 		pthread_mutex_unlock(&c->lock);
 		answer(c, r, 0);
 	}
+	if (is_set(c, &c->paused))
+		return NULL;
 	atomic_store(&c->alive, false);
 	/* The reason comes before the first request that fails for it. */
-	if (!is_ending(c))
-		c->failed(c->arg, c->reason);
+	if (!is_set(c, &c->ending))
+		c->failed(c->arg, c->reason, c->late);
 	pthread_mutex_lock(&c->use);
 	c->handle = NULL;
 	pthread_mutex_unlock(&c->use);
@@ -397,8 +411,8 @@ static void destroy(struct connection *c)
 }
 
 int connection_begin(struct nbd_handle *h, unsigned timeout,
-	void (*failed)(void *arg, const char *reason), void *arg, struct connection **out,
-	struct err *e)
+	void (*failed)(void *arg, const char *reason, bool late), void *arg,
+	struct connection **out, struct err *e)
 {
 	struct connection *c = calloc(1, sizeof *c);
 	int code;
@@ -413,6 +427,7 @@ int connection_begin(struct nbd_handle *h, unsigned timeout,
 		.failed = failed,
 		.arg = arg,
 		.handle = h,
+		.socket = libnbd.aio_get_fd(h),
 		.heard = now(),
 		.alive = true,
 	};
@@ -432,17 +447,51 @@ void connection_end(struct connection *c)
 {
 	if (!c)
 		return;
-	pthread_mutex_lock(&c->lock);
-	c->ending = true;
-	pthread_mutex_unlock(&c->lock);
 	/* A server that listens may end its side, too; nothing waits for that. */
 	pthread_mutex_lock(&c->use);
 	if (c->handle && c->load == 0)
 		libnbd.aio_disconnect(c->handle, 0);
 	pthread_mutex_unlock(&c->use);
-	wake(c);
-	pthread_join(c->thread, NULL);
+	set(c, &c->ending);
+	if (c->paused) {
+		c->paused = false;
+		thread_main(c);
+	} else {
+		pthread_join(c->thread, NULL);
+	}
 	destroy(c);
+}
+
+void connection_pause(struct connection *c)
+{
+	if (c->paused)
+		return;
+	set(c, &c->paused);
+	pthread_join(c->thread, NULL);
+}
+
+int connection_resume(struct connection *c, struct err *e)
+{
+	int code;
+
+	if (!c->paused)
+		return 0;
+	c->paused = false;
+	code = start_thread(c);
+	if (code == 0)
+		return 0;
+	c->paused = true;
+	return err_set(e, code, "no thread for the connection: %s", strerror(code));
+}
+
+void connection_abort(struct connection *c)
+{
+	set(c, &c->ending);
+}
+
+int connection_socket(const struct connection *c)
+{
+	return c->socket;
 }
 
 bool connection_is_alive(const struct connection *c)

@@ -49,14 +49,25 @@ struct nbd_request {
 };
 
 /* Takes a handle that is ready, also on failure.  timeout in seconds; failed is called once, from
- * the thread, with the reason, when the connection fails. */
+ * the thread, with the reason, when the connection fails; late: as there was no answer in time. */
 int connection_begin(struct nbd_handle *h, unsigned timeout,
-	void (*failed)(void *arg, const char *reason), void *arg, struct connection **c,
+	void (*failed)(void *arg, const char *reason, bool late), void *arg, struct connection **c,
 	struct err *e);
 
 /* Ends the thread without waiting for the server; requests that are under way fail.  NULL is fine.
  */
 void connection_end(struct connection *c);
+
+/* Ends the thread alone, and starts it again.  Requests that are sent meanwhile are answered after
+ * that. */
+void connection_pause(struct connection *c);
+int connection_resume(struct connection *c, struct err *e);
+
+/* Fails all requests, from any thread; connection_end is still to be called. */
+void connection_abort(struct connection *c);
+
+/* The descriptor of its socket. */
+int connection_socket(const struct connection *c);
 
 bool connection_is_alive(const struct connection *c);
 

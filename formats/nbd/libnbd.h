@@ -29,6 +29,7 @@ struct err;
 	X(can_trim)                                                                                \
 	X(can_zero)                                                                                \
 	X(can_multi_conn)                                                                          \
+	X(get_export_name)                                                                         \
 	X(get_size)                                                                                \
 	X(get_block_size)                                                                          \
 	X(aio_connect_uri)                                                                         \

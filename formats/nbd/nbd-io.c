@@ -279,6 +279,7 @@ struct io *nbd_server_io(struct nbd_server *s, struct err *e)
 		return NULL;
 	n->server = s;
 	io->server = s;
+	io->title = s->title;
 	io->size = s->size;
 	io->stored = s->size;
 	io->sparse = s->has_extents;

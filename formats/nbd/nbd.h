@@ -16,6 +16,7 @@
 #define VDISK_NBD_NBD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct err;
 struct io;
@@ -28,6 +29,7 @@ struct nbd_options {
 	const char *tls_certs; /* directory with ca-cert.pem, client-cert.pem, client-key.pem; or
 				  NULL */
 	const char *tls_psk;   /* file of pre-shared keys; or NULL */
+	const char *name;      /* of the image, for messages and image_open; NULL: the URI */
 	bool write;            /* the export will be written: EROFS unless the server can flush */
 	unsigned timeout;      /* seconds without an answer after which a request is EIO; 0: 60 */
 };
@@ -42,7 +44,20 @@ int nbd_server_connect(
 /* Ends the connections, without waiting for the server.  No io of it may be left; NULL is fine. */
 void nbd_server_disconnect(struct nbd_server *s);
 
+/* The name, which is the URI unless the options have another one. */
 const char *nbd_server_uri(const struct nbd_server *s);
+
+/* Ends the threads without disconnecting, and starts them again: a sandbox confines only threads
+ * that are started in it.  No read or write may be under way. */
+void nbd_server_pause(struct nbd_server *s);
+int nbd_server_resume(struct nbd_server *s, struct err *e);
+
+/* Lets all requests fail, those under way and later ones, without a wait: nobody needs the answers
+ * any more.  Any thread. */
+void nbd_server_abort(struct nbd_server *s);
+
+/* The sockets of its connections, at most max; returns their number. */
+unsigned nbd_server_sockets(const struct nbd_server *s, uint32_t *sockets, unsigned max);
 
 /* A stand-in for the export, of which any number may be open; the server must stay.  All share what
  * was read ahead, at most 64 MiB of memory.  It is written after io_make_writable, which is EROFS

@@ -29,6 +29,28 @@ const char *nbd_server_uri(const struct nbd_server *s)
 	return "";
 }
 
+void nbd_server_pause(struct nbd_server *s)
+{
+	(void)s;
+}
+
+int nbd_server_resume(struct nbd_server *s, struct err *e)
+{
+	(void)s, (void)e;
+	return 0;
+}
+
+void nbd_server_abort(struct nbd_server *s)
+{
+	(void)s;
+}
+
+unsigned nbd_server_sockets(const struct nbd_server *s, uint32_t *sockets, unsigned max)
+{
+	(void)s, (void)sockets, (void)max;
+	return 0;
+}
+
 struct io *nbd_server_io(struct nbd_server *s, struct err *e)
 {
 	(void)s;

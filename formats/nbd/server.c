@@ -14,6 +14,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
+#include "util/text.h"
 
 /* Longer requests are cut, so that all connections share them. */
 #define REQUEST_MAX (1u << 20)
@@ -34,15 +35,16 @@ static bool has_connection(const struct nbd_server *s)
 }
 
 /* A write that got no answer may still be done, after later ones of other connections: nothing more
- * may be written then. */
-static void note_failure(void *arg, const char *reason)
+ * may be written then.  A server that is late is so on all connections: to wait for it once more on
+ * each would take several times as long. */
+static void note_failure(void *arg, const char *reason, bool late)
 {
 	struct nbd_server *s = arg;
 
 	pthread_mutex_lock(&s->lock);
 	if (!s->reason[0])
 		snprintf(s->reason, sizeof s->reason, "%s", reason);
-	if (s->writable || !has_connection(s))
+	if (late || s->writable || !has_connection(s))
 		s->failed = true;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -105,6 +107,16 @@ static int open_handle(const char *uri, const struct nbd_options *o, unsigned ti
 	return 0;
 }
 
+static int read_title(struct nbd_server *s, struct nbd_handle *h, struct err *e)
+{
+	char *name = libnbd.get_export_name(h);
+	const char *last = name ? text_basename(name) : "";
+
+	s->title = strdup(*last ? last : "disk");
+	free(name);
+	return s->title ? 0 : err_nomem(e);
+}
+
 static uint32_t power_of_2(int64_t value, uint32_t otherwise)
 {
 	return value > 0 && value <= ALIGN_MAX && is_power_of_2((uint64_t)value) ? (uint32_t)value
@@ -150,12 +162,13 @@ static int add_connection(
 }
 
 /* A server that takes no more connections is used with those that it has taken. */
-static void connect_more(struct nbd_server *s, const struct nbd_options *o, unsigned timeout)
+static void connect_more(
+	struct nbd_server *s, const char *uri, const struct nbd_options *o, unsigned timeout)
 {
 	struct err ignored = ERR_INIT;
 	struct nbd_handle *h;
 
-	while (s->n < SERVER_CONNECTIONS && open_handle(s->uri, o, timeout, &h, &ignored) == 0) {
+	while (s->n < SERVER_CONNECTIONS && open_handle(uri, o, timeout, &h, &ignored) == 0) {
 		if (libnbd.get_size(h) < 0 || (uint64_t)libnbd.get_size(h) < s->size ||
 			libnbd.is_read_only(h) != s->read_only) {
 			libnbd.close(h);
@@ -166,16 +179,19 @@ static void connect_more(struct nbd_server *s, const struct nbd_options *o, unsi
 	}
 }
 
-static int connect_all(struct nbd_server *s, const struct nbd_options *o, struct err *e)
+static int connect_all(
+	struct nbd_server *s, const char *uri, const struct nbd_options *o, struct err *e)
 {
 	unsigned timeout = o->timeout ? o->timeout : NBD_TIMEOUT;
 	struct nbd_handle *h;
 	bool several;
-	int r = open_handle(s->uri, o, timeout, &h, e);
+	int r = open_handle(uri, o, timeout, &h, e);
 
 	if (r < 0)
 		return r;
 	r = read_limits(s, h, e);
+	if (r == 0)
+		r = read_title(s, h, e);
 	if (r == 0 && o->write)
 		r = server_check_writable(s, e);
 	if (r < 0) {
@@ -185,7 +201,7 @@ static int connect_all(struct nbd_server *s, const struct nbd_options *o, struct
 	several = libnbd.can_multi_conn(h) == 1;
 	r = add_connection(s, h, timeout, e);
 	if (r == 0 && several)
-		connect_more(s, o, timeout);
+		connect_more(s, uri, o, timeout);
 	return r;
 }
 
@@ -199,13 +215,13 @@ int server_check_writable(const struct nbd_server *s, struct err *e)
 	return 0;
 }
 
-static struct nbd_server *new_server(const char *uri, struct err *e)
+static struct nbd_server *new_server(const char *name, struct err *e)
 {
 	struct nbd_server *s = calloc(1, sizeof *s);
 	pthread_rwlockattr_t attributes;
 
 	if (s)
-		s->uri = strdup(uri);
+		s->uri = strdup(name);
 	if (!s || !s->uri) {
 		free(s);
 		err_nomem(e);
@@ -232,10 +248,10 @@ int nbd_server_connect(
 		r = libnbd_load(e);
 	if (r < 0)
 		return r;
-	s = new_server(uri, e);
+	s = new_server(o->name ? o->name : uri, e);
 	if (!s)
 		return -e->code;
-	r = connect_all(s, o, e);
+	r = connect_all(s, uri, o, e);
 	if (r == 0) {
 		s->ahead = ahead_new(s->size, server_send, s, e);
 		s->extents = s->ahead ? extents_new(e) : NULL;
@@ -259,6 +275,7 @@ void nbd_server_disconnect(struct nbd_server *s)
 	extents_free(s->extents);
 	pthread_rwlock_destroy(&s->parts_lock);
 	pthread_mutex_destroy(&s->lock);
+	free(s->title);
 	free(s->uri);
 	free(s);
 }
@@ -266,4 +283,40 @@ void nbd_server_disconnect(struct nbd_server *s)
 const char *nbd_server_uri(const struct nbd_server *s)
 {
 	return s->uri;
+}
+
+void nbd_server_pause(struct nbd_server *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		connection_pause(s->connections[i]);
+}
+
+int nbd_server_resume(struct nbd_server *s, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < s->n; i++)
+		r = connection_resume(s->connections[i], e);
+	return r < 0 ? err_in(e, "%s", s->uri) : 0;
+}
+
+void nbd_server_abort(struct nbd_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->reason[0])
+		snprintf(s->reason, sizeof s->reason, "the connection is not needed any more");
+	s->failed = true;
+	s->failed_logged = true; /* nobody is interested */
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < s->n; i++)
+		connection_abort(s->connections[i]);
+}
+
+unsigned nbd_server_sockets(const struct nbd_server *s, uint32_t *sockets, unsigned max)
+{
+	unsigned n = 0;
+
+	for (; n < s->n && n < max; n++)
+		sockets[n] = (uint32_t)connection_socket(s->connections[n]);
+	return n;
 }

@@ -24,6 +24,7 @@ struct extents;
 
 struct nbd_server {
 	char *uri;
+	char *title; /* the last part of the name of the export; "disk": it has none */
 	uint64_t size;
 	struct timespec when;             /* it was connected: its contents have no other time */
 	uint32_t read_align, write_align; /* powers of two */

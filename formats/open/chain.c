@@ -71,6 +71,16 @@ static const char *format_of_parent(const struct image *top, const struct image 
 	return given ? *given : NULL;
 }
 
+/* The name that the user gives for the parent of img, an image of the chain of top; NULL: none. */
+static const char *named_parent(const struct image *top, const struct image *img)
+{
+	const char *const *name = top->opts->backing;
+
+	for (; name && *name && top != img; top = top->parent)
+		name++;
+	return name && *name && **name ? *name : NULL;
+}
+
 /* A search for the parent.  The error is the first one other than a missing file, or else the
  * first.
  */
@@ -227,10 +237,11 @@ static int open_parent(
 		.machines = machines,
 		.ignore_id = img->opts->ignore_parent_id,
 	};
+	const char *named = named_parent(top, img);
 	int r = -ENOENT;
 
-	if (img == top && img->opts->backing)
-		return open_named(&s, img->opts->backing, e);
+	if (named)
+		return open_named(&s, named, e);
 	if (img->parent_name)
 		r = try_names(&s, try_name);
 	if (r < 0 && img->parent_name && !s.found)
@@ -253,9 +264,6 @@ static int open_parents(struct image *top, struct err *e)
 	struct image *img = top;
 	int r = parent_search_check_image(top, &machines, e);
 
-	if (r == 0 && top->opts->backing && !has_parent(top))
-		r = err_set(e, EINVAL, "%s: it has no backing file that %s could replace",
-			top->io->name, top->opts->backing);
 	for (size_t n = 1; r == 0 && has_parent(img) && !img->opts->nobacking; n++) {
 		if (n == LIMIT_CHAIN_DEPTH)
 			r = err_set(e, ELOOP, "%s: the backing chain is longer than %d images",
@@ -268,6 +276,9 @@ static int open_parents(struct image *top, struct err *e)
 		}
 	}
 	vbox_registry_free(&machines);
+	if (r == 0 && !has_parent(img) && named_parent(top, img))
+		r = err_set(e, EINVAL, "%s: it has no backing file that %s could replace",
+			img->io->name, named_parent(top, img));
 	if (r < 0 || !has_parent(img))
 		return r;
 	img->missing = view_broken(

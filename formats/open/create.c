@@ -102,6 +102,9 @@ static int open_backing(struct creation *c, struct image **parent, struct err *e
 	how.format = c->request->backing_format;
 	how.write = false;
 	how.share = true; /* of a running machine: its next overlay */
+	/* The first is the image that is opened here. */
+	if (how.backing && *how.backing)
+		how.backing++;
 	r = image_open_backing(c->path, c->request->backing, &how, parent, e);
 	c->parent = r == 0 ? *parent : NULL;
 	return r < 0 ? err_in(e, "backing file") : 0;

@@ -10,18 +10,28 @@
 #include "util/err.h"
 #include "util/protocol.h"
 
-static struct io *open_export(const char *uri, const struct image_options *o, struct err *e)
+static struct nbd_server *find_server(const char *name, const struct image_options *o)
 {
 	for (struct nbd_server *const *s = o->nbd; s && *s; s++)
-		if (strcmp(nbd_server_uri(*s), uri) == 0)
-			return nbd_server_io(*s, e);
-	err_set(e, ENOTSUP, "%s: only files are opened here, no NBD servers", uri);
+		if (strcmp(nbd_server_uri(*s), name) == 0)
+			return *s;
 	return NULL;
+}
+
+bool named_is_server(const char *name, const struct image_options *o)
+{
+	return find_server(name, o) != NULL;
 }
 
 struct io *named_open(const char *name, const struct image_options *o, struct err *e)
 {
-	if (protocol_is_nbd(name))
-		return open_export(name, o, e);
+	struct nbd_server *s = find_server(name, o);
+
+	if (s)
+		return nbd_server_io(s, e);
+	if (protocol_is_nbd(name)) {
+		err_set(e, ENOTSUP, "%s: only files are opened here, no NBD servers", name);
+		return NULL;
+	}
 	return protocol_refuse(name, e) < 0 ? NULL : io_open(name, e);
 }

@@ -3,9 +3,14 @@
 #ifndef VDISK_OPEN_NAMED_H
 #define VDISK_OPEN_NAMED_H
 
+#include <stdbool.h>
+
 struct err;
 struct image_options;
 struct io;
+
+/* Is it the name of a server in o? */
+bool named_is_server(const char *name, const struct image_options *o);
 
 /* NULL on failure, also for a name with a protocol, which is no path, and for the URI of a server
  * that is not in o. */

@@ -74,8 +74,9 @@ static int open_top(struct io *io, const struct image_options *o, struct image *
 /* The file to open for path, which may be that of a bundle. */
 static const char *file_at(const char *path, const struct image_options *o, char file[PATH_MAX])
 {
-	const struct format *bundle =
-		protocol_is_in(path) ? NULL : registry_find_bundle(path, file);
+	const struct format *bundle = protocol_is_in(path) || named_is_server(path, o)
+					      ? NULL
+					      : registry_find_bundle(path, file);
 
 	return bundle && (!o->format || registry_find(o->format) == bundle) ? file : path;
 }
@@ -100,12 +101,12 @@ int image_open_in(const char *root, const char *path, const struct image_options
 }
 
 /* A relative name starts at the directory of the image. */
-static char *path_of(const char *path, const char *name)
+static char *path_of(const char *path, const char *name, const struct image_options *o)
 {
 	const char *slash = strrchr(path, '/');
 	char *joined;
 
-	if (name[0] == '/' || !slash || protocol_is_in(name))
+	if (name[0] == '/' || !slash || protocol_is_in(name) || named_is_server(name, o))
 		return strdup(name);
 	return asprintf(&joined, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : joined;
 }
@@ -113,7 +114,7 @@ static char *path_of(const char *path, const char *name)
 int image_open_backing(const char *path, const char *name, const struct image_options *o,
 	struct image **img, struct err *e)
 {
-	char *file = path_of(path, name);
+	char *file = path_of(path, name, o);
 	int r = file ? image_open(file, o, img, e) : err_nomem(e);
 
 	free(file);

@@ -12,7 +12,7 @@
 enum kind {
 	NONE,
 	NBD,    /* an NBD server, in the older form of QEMU or by a transport that we do not have */
-	PLUGIN, /* read by a plugin of nbdkit */
+	SERVER, /* read by a server that can be started */
 	PATH,   /* a path follows */
 	QEMU,   /* a way of QEMU to name a disk */
 };
@@ -20,8 +20,10 @@ enum kind {
 struct protocol {
 	const char *name;
 	enum kind kind;
-	const char *plugin; /* of nbdkit, with the parameter that takes the name */
+	const char *server; /* its command; it is followed by the name, unless it ends with one */
 };
+
+#define QEMU_NBD "qemu-nbd -r -f raw"
 
 static const struct protocol protocols[] = {
 	{"nbd", NBD, NULL},
@@ -34,29 +36,29 @@ static const struct protocol protocols[] = {
 	{"nbds+vsock", NBD, NULL},
 	{"nbd+ssh", NBD, NULL},
 	{"nbds+ssh", NBD, NULL},
-	{"http", PLUGIN, "curl"},
-	{"https", PLUGIN, "curl"},
-	{"ftp", PLUGIN, "curl"},
-	{"ftps", PLUGIN, "curl"},
-	{"tftp", PLUGIN, "curl"},
-	{"scp", PLUGIN, "curl"},
-	{"sftp", PLUGIN, "curl"},
-	{"ssh", PLUGIN, "ssh"},
-	{"rbd", PLUGIN, "rbd"},
-	{"s3", PLUGIN, "S3"},
-	{"magnet", PLUGIN, "torrent"},
-	{"iscsi", PLUGIN, "iscsi"},
-	{"iser", PLUGIN, "iscsi"},
+	{"http", SERVER, "nbdkit -r curl"},
+	{"https", SERVER, "nbdkit -r curl"},
+	{"ftp", SERVER, "nbdkit -r curl"},
+	{"ftps", SERVER, "nbdkit -r curl"},
+	{"tftp", SERVER, "nbdkit -r curl"},
+	{"scp", SERVER, "nbdkit -r curl"},
+	{"sftp", SERVER, "nbdkit -r curl"},
+	{"ssh", SERVER, "nbdkit -r ssh host=HOST PATH"},
+	{"rbd", SERVER, QEMU_NBD},
+	{"s3", SERVER, "nbdkit -r S3 bucket=BUCKET key=NAME"},
+	{"magnet", SERVER, "nbdkit -r torrent"},
+	{"iscsi", SERVER, QEMU_NBD},
+	{"iser", SERVER, QEMU_NBD},
 	{"vsock", QEMU, NULL},
 	{"file", PATH, NULL},
 	{"fat", QEMU, NULL},
 	{"vvfat", QEMU, NULL},
 	{"json", QEMU, NULL},
-	{"nfs", QEMU, NULL},
-	{"gluster", QEMU, NULL},
-	{"gluster+tcp", QEMU, NULL},
-	{"gluster+unix", QEMU, NULL},
-	{"gluster+rdma", QEMU, NULL},
+	{"nfs", SERVER, QEMU_NBD},
+	{"gluster", SERVER, QEMU_NBD},
+	{"gluster+tcp", SERVER, QEMU_NBD},
+	{"gluster+unix", SERVER, QEMU_NBD},
+	{"gluster+rdma", SERVER, QEMU_NBD},
 	{"sheepdog", QEMU, NULL},
 	{"vxhs", QEMU, NULL},
 	{"nvme", QEMU, NULL},
@@ -114,9 +116,12 @@ static int hint(const struct protocol *p, const char *name, size_t len, struct e
 	if (p->kind == NBD)
 		return err_hint(e, "NBD servers have URIs: nbd://HOST[:PORT][/EXPORT], "
 				   "nbd+unix:///[EXPORT]?socket=PATH, and nbds for TLS");
-	if (p->kind == PLUGIN)
-		return err_hint(e, "nbdkit reads it: vdiskfs '[' nbdkit -r %s %s ']' DIR",
-			p->plugin, shell_word(name).text);
+	if (p->kind == SERVER) {
+		bool is_whole = strchr(p->server, '=');
+
+		return err_hint(e, "a server reads it: vdiskfs '[' %s%s%s ']' DIR", p->server,
+			is_whole ? "" : " ", is_whole ? "" : shell_word(name).text);
+	}
 	if (p->kind == PATH && strncmp(rest, "//", 2) == 0)
 		rest += 2;
 	if (p->kind == PATH && rest[0])
