@@ -22,6 +22,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "daemon/child-server.h"
+#include "daemon/end-watch.h"
+#include "daemon/servers.h"
 #include "daemon/supervisor.h"
 #include "io/cache.h"
 #include "io/codec.h"
@@ -30,6 +33,7 @@
 #include "util/array.h"
 #include "util/charset.h"
 #include "util/err.h"
+#include "util/protocol.h"
 #include "ops/file.h"
 #include "io/host.h"
 #include "io/io.h"
@@ -70,13 +74,17 @@ struct daemon {
 	bool is_locked_in;
 	struct string_list readable;
 	struct server server;
+	struct child_server child;
+	struct servers servers;
+	struct end_watch end_watch;
 	struct log log;
 	char *mountpoint;
 	struct fuse_session *session;
 	struct invalidate invalidate;
 	struct launch launch;
 	struct supervisor supervisor;
-	struct string_list cow_allow; /* see cow_open */
+	struct cow cow;
+	const char *backing[2]; /* see struct image_options */
 };
 
 /* The program whose options the hints name. */
@@ -115,6 +123,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
 
+	d->backing[0] = o->backing;
 	d->how = (struct image_options){
 		.format = o->format,
 		.allow = (const char *const *)o->allow.v,
@@ -124,6 +133,8 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.detect_zeroes = true,
 		.copy_on_read = o->copy_on_read,
 		.share = o->share,
+		.backing = d->backing,
+		.nbd = d->servers.list,
 		.nosnapshots = o->nosnapshots,
 		.ignore_parent_id = o->ignore_parent_id,
 		.secrets = d->secrets,
@@ -162,7 +173,7 @@ static int show_image(struct daemon *d, struct err *e)
 	int ret;
 
 	d->how.write = o->writable && !o->cow;
-	ret = o->cow ? cow_open(o->image, o->cow_file, &d->how, &d->cow_allow, &img, e)
+	ret = o->cow ? cow_open(o->image, o->cow_file, &d->how, &d->cow, &img, e)
 		     : image_open(o->image, &d->how, &img, e);
 	if (ret < 0)
 		return ret;
@@ -230,9 +241,9 @@ static int show_directory(struct daemon *d, struct err *e)
 	struct shown_dir shown;
 	struct statvfs st;
 
-	if (d->options.cow)
-		return err_set(e, ENOTSUP, "%s: cow is for one image, not for a directory",
-			d->options.image);
+	if (d->options.cow || d->options.backing)
+		return err_set(e, ENOTSUP, "%s: %s is for one image, not for a directory",
+			d->options.image, d->options.cow ? "cow" : "backing");
 	if (keep_directories(d, &d->options.allow, e) < 0 ||
 		keep_directories(d, &d->options.search, e) < 0 || open_directory(d, e) < 0)
 		return -e->code;
@@ -251,11 +262,30 @@ static int show_directory(struct daemon *d, struct err *e)
 	return d->server.tree ? 0 : -e->code;
 }
 
-static int open_server(struct daemon *d, struct err *e)
+/* A server may stop to answer later, and then "ls" should not have to wait for partition tables. */
+static void list_early(struct daemon *d)
+{
+	struct dir *dir;
+
+	if (d->servers.n > 0 && tree_list(d->server.tree->root, &dir) == 0)
+		tree_unlist(dir);
+}
+
+/* The name of a server is never that of a file. */
+static bool shows_directory(const struct options *o)
 {
 	struct stat st;
+
+	return !o->command && !protocol_is_in(o->image) && stat(o->image, &st) == 0 &&
+	       S_ISDIR(st.st_mode) && !image_is_bundle(o->image);
+}
+
+static int open_server(struct daemon *d, struct err *e)
+{
 	int ret = prepare_opening(d, e);
 
+	if (ret == 0)
+		ret = servers_connect(&d->servers, &d->options, &d->child, &d->log, e);
 	if (ret == 0)
 		ret = read_init(&d->server.read_worker, e);
 	if (ret == 0)
@@ -265,19 +295,18 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.access = d->options.access;
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
+	d->server.is_remote = d->servers.n > 0;
 	passthrough_init(&d->server.passthrough, !d->options.writable && !d->options.nopassthrough);
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, d->options.cache);
 	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
 	if (!d->server.pool)
 		return -e->code;
-	ret = stat(d->options.image, &st) == 0 && S_ISDIR(st.st_mode) &&
-			      !image_is_bundle(d->options.image)
-		      ? show_directory(d, e)
-		      : show_image(d, e);
+	ret = shows_directory(&d->options) ? show_directory(d, e) : show_image(d, e);
 	if (ret < 0)
 		return ret;
 	tree_set_access(d->server.tree, d->options.access.gid, d->server.writable);
+	list_early(d);
 	return 0;
 }
 
@@ -309,7 +338,8 @@ static int open_mount(struct daemon *d, struct err *e)
 static int set_up(struct daemon *d)
 {
 	const struct options *o = &d->options;
-	const int ours[] = {d->supervisor.alive, d->supervisor.done, d->launch.ready, o->holder};
+	const int ours[] = {d->supervisor.alive, d->supervisor.done, d->launch.ready, o->holder,
+		d->child.printed};
 	struct err e = ERR_INIT;
 
 	if (o->passphrases.n > 0)
@@ -319,7 +349,7 @@ static int set_up(struct daemon *d)
 	/* Inherited descriptors would keep locks and pipes of other programs open as long as the
 	 * mount.  A name such as /dev/fd/3 may refer to one, also the file of a passphrase. */
 	if (!strstr(o->image, "/fd/") && !strstr(o->mountpoint, "/fd/"))
-		process_close_others(ours, 4);
+		process_close_others(ours, sizeof ours / sizeof ours[0]);
 	if (luks_headers_open((const char *const *)o->luks_headers.v, &d->luks_headers, &e) < 0 ||
 		open_server(d, &e) < 0)
 		return report(&e);
@@ -339,10 +369,12 @@ static void take_down(struct daemon *d, bool unmounted)
 	tree_free(d->server.tree);
 	host_watch_free(d->watch);
 	image_pool_free(d->server.pool);
+	servers_free(&d->servers);
+	child_server_free(&d->child);
 	charsets_free(d->encodings);
 	wipe_secrets(d);
 	luks_headers_free(d->luks_headers);
-	string_list_free(&d->cow_allow);
+	cow_free(&d->cow);
 	codec_free(d->how.codec);
 	cache_free(d->how.cache);
 	host_end();
@@ -356,7 +388,11 @@ static void take_down(struct daemon *d, bool unmounted)
 static int lock_in(struct daemon *d, struct err *e)
 {
 	int null = d->options.foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-	int ret = sandbox_enter(d->options.sandbox, &d->locked_in, e);
+	int ret;
+
+	d->locked_in.nsockets =
+		servers_sockets(&d->servers, d->locked_in.sockets, LOCKED_IN_SOCKETS);
+	ret = sandbox_enter(d->options.sandbox, &d->locked_in, e);
 
 	d->is_locked_in = sandbox_applies(d->options.sandbox);
 	if (null >= 0 && ret == 0)
@@ -366,8 +402,14 @@ static int lock_in(struct daemon *d, struct err *e)
 	return ret;
 }
 
+static void mount_ended(void *arg)
+{
+	servers_abort(arg);
+}
+
 static void end_threads(struct daemon *d)
 {
+	end_watch_stop(&d->end_watch);
 	if (d->watch)
 		host_watch_end(d->watch);
 	image_pool_end_flushing(d->server.pool);
@@ -387,6 +429,10 @@ static int start_threads(struct daemon *d, struct err *e)
 		ret = host_watch_start(d->watch, server->tree, e);
 	if (ret == 0 && server->writable)
 		ret = image_pool_start_flushing(server->pool, e);
+	if (ret == 0)
+		ret = servers_resume(&d->servers, e);
+	if (ret == 0 && d->servers.n > 0)
+		ret = end_watch_start(&d->end_watch, d->session, mount_ended, &d->servers, e);
 	if (ret < 0)
 		end_threads(d);
 	return ret;
@@ -398,6 +444,7 @@ static int serve(struct daemon *d, bool *unmounted)
 	struct err e = ERR_INIT;
 	int ret = 0;
 
+	servers_pause(&d->servers);
 	if (!d->options.foreground) {
 		launch_detach(&d->launch);
 		if (chdir("/") < 0)
@@ -430,7 +477,9 @@ static int mount_and_serve(struct daemon *d)
 	int ret = -1;
 
 	if (session_check(o, &d->mountpoint, &e) < 0 || sandbox_check(o->sandbox, &e) < 0 ||
-		supervisor_start(&d->supervisor, d->mountpoint, o->holder >= 0, &e) < 0 ||
+		child_server_open(&d->child, o->command, &e) < 0 ||
+		supervisor_start(&d->supervisor, d->mountpoint, o->holder >= 0, &d->child, &e) <
+			0 ||
 		(!o->foreground &&
 			launch_daemon(&d->launch, mount_helper_status(&o->helper, false), &e) < 0))
 		report(&e);
@@ -443,7 +492,9 @@ static int mount_and_serve(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	struct daemon d = {.supervisor = {.alive = -1, .done = -1}, .launch = {.ready = -1}};
+	struct daemon d = {.supervisor = {.alive = -1, .done = -1},
+		.launch = {.ready = -1},
+		.child = {.listening = -1, .printing = -1, .printed = -1}};
 	enum options_verdict verdict;
 	int ret = EXIT_SUCCESS;
 

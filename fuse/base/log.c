@@ -78,3 +78,11 @@ void log_error(struct log *log, const char *fmt, ...)
 	err_clean(line); /* file names may have control characters */
 	log_line(log, line);
 }
+
+void log_pass_on(struct log *log, const char *program, const char *line)
+{
+	if (log->to_syslog)
+		log_error(log, "%s: %s", program, line);
+	else
+		fprintf(stderr, "%s\n", line);
+}

@@ -21,6 +21,10 @@ void log_init(struct log *log);
 /* Switches to syslog.  To be called before the sandbox, as it connects. */
 void log_to_syslog(struct log *log);
 
+/* Passes on a line that another program printed: as it is to standard error, like an error to
+ * syslog. */
+void log_pass_on(struct log *log, const char *program, const char *line);
+
 void log_error(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
 #endif

@@ -15,18 +15,22 @@
 #include "io/settings.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "nbd/nbd.h"
 #include "util/printable.h"
 #include "open/registry.h"
 #include "util/nearest.h"
 #include "ops/read.h"
 #include "util/size.h"
 #include "util/version.h"
+#include "child-server.h"
+#include "servers.h"
 
 #define DEFAULT_CACHE (32u << 20)
 #define MIN_CACHE     (1u << 20)
-#define MAX_THREADS   64
+#define MAX_THREADS   128
 #define DEFAULT_IDLE  10
 #define MAX_IDLE      86400
+#define MAX_TIMEOUT   86400
 #define NO_HOLDER     (-1)
 
 enum {
@@ -69,6 +73,10 @@ static const struct fuse_opt spec[] = {
 	FUSE_OPT_KEY("passphrase-file=", KEY_PASSPHRASE),
 	FUSE_OPT_KEY("luks-header=", KEY_LUKS_HEADER),
 	VALUE("luks-memory=%s", luks_memory_word),
+	VALUE("backing=%s", backing),
+	VALUE("tls-certs=%s", tls_certs),
+	VALUE("tls-psk=%s", tls_psk),
+	VALUE("nbd-timeout=%s", nbd_timeout_word),
 	SET("nobacking", nobacking),
 	SET("share", share),
 	SET("nosnapshots", nosnapshots),
@@ -148,6 +156,8 @@ static const struct fuse_opt spec[] = {
 
 static const char usage[] =
 	"Usage: vdiskfs [options] IMAGE-OR-DIRECTORY MOUNTPOINT\n"
+	"       vdiskfs [options] NBD-URI MOUNTPOINT\n"
+	"       vdiskfs [options] '[' NBD-SERVER ARGUMENT... ']' MOUNTPOINT\n"
 	"\n"
 	"Mounts a disk image of a virtual machine as plain files: disk.raw, partitions/,\n"
 	"snapshots/, chain/, info.json.  In the mount of a directory, each image in it is\n"
@@ -173,15 +183,20 @@ static const char usage[] =
 	"    -o luks-header=FILE    use the LUKS header in FILE for its volume\n"
 	"                           (repeatable); UUID:FILE: for this partition\n"
 	"    -o luks-memory=SIZE    memory that a LUKS key slot may need (1280M)\n"
+	"    -o backing=FILE        the backing file of IMAGE, instead of the one that it\n"
+	"                           names: a path or the URI of an NBD server\n"
 	"    -o nobacking           do not open parents; their data cannot be read\n"
 	"    -o ignore_parent_id    accept a parent modified after its child was created\n"
 	"    -o share               read even if another program writes to the image\n"
+	"    -o tls-certs=DIR       certificates for NBD servers with TLS: nbds://HOST\n"
+	"    -o tls-psk=FILE        a file of pre-shared keys for them\n"
+	"    -o nbd-timeout=SECONDS time for an answer of an NBD server (60)\n"
 	"    -o snapshot=NAME       show this snapshot instead of the live state\n"
 	"    -o nosnapshots         do not read the snapshot table\n"
 	"    -o sandbox=on          confine the daemon as far as the kernel can (default)\n"
 	"    -o sandbox=strict      fail if the kernel cannot;  -o sandbox=off: do not\n"
 	"    -o cache=SIZE          memory for metadata and decoded clusters (32M)\n"
-	"    -o threads=N           worker threads, 1 to 64\n"
+	"    -o threads=N           worker threads, 1 to 128\n"
 	"    -o nopassthrough       read host files by the daemon, not by the kernel\n"
 	"    -o idle=SECONDS        directory: close images unused for this long (10)\n"
 	"    -o ro                  mount read-only (default)\n"
@@ -226,6 +241,8 @@ static int parse_name(struct options *o, const char *arg)
 {
 	char **name = !o->image ? &o->image : &o->mountpoint;
 
+	if (name == &o->mountpoint && arg == o->command_name)
+		return complain("%s: a command is for the image, before the mount point", arg);
 	if (*name)
 		return complain(
 			"\"%s\": too many operands, expected an image and a mount point", arg);
@@ -342,12 +359,24 @@ static bool read_number(const char *word, int base, unsigned long max, unsigned 
 	return *end == '\0' && errno == 0 && *n <= max;
 }
 
+/* Two threads for each processor: one waits for the disk while another decodes.  A server answers
+ * each request late, and many at once; and while all requests that the kernel makes by itself
+ * (MAX_BACKGROUND) wait for one that does not answer, others are served.  They are started when
+ * they are needed. */
+static unsigned long default_threads(const struct options *o)
+{
+	if (o->single_thread)
+		return 1;
+	if (servers_any(o))
+		return MAX_THREADS;
+	return (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
+}
+
 static int parse_numbers(struct options *o)
 {
 	unsigned long uid = getuid(), gid = getgid(), mask = 0, idle = DEFAULT_IDLE;
-	/* Two threads for each processor: one waits for the disk while another decodes. */
-	unsigned long threads =
-		o->single_thread ? 1 : (unsigned long)MIN(MAX(4, 2 * get_nprocs()), MAX_THREADS);
+	unsigned long timeout = NBD_TIMEOUT;
+	unsigned long threads = default_threads(o);
 
 	/* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
 	if (!read_number(o->uid_word, 10, UINT32_MAX - 1, &uid))
@@ -362,6 +391,10 @@ static int parse_numbers(struct options *o)
 	if (!read_number(o->idle_word, 10, MAX_IDLE, &idle))
 		return complain(
 			"idle=%s: expected a number of seconds up to %d", o->idle_word, MAX_IDLE);
+	if (!read_number(o->nbd_timeout_word, 10, MAX_TIMEOUT, &timeout) || timeout < 1)
+		return complain("nbd-timeout=%s: expected a number of seconds from 1 to %d",
+			o->nbd_timeout_word, MAX_TIMEOUT);
+	o->nbd_timeout = (unsigned)timeout;
 	o->access.uid = (uid_t)uid;
 	o->access.gid = (gid_t)gid;
 	o->access.has_umask = o->umask_word;
@@ -443,6 +476,9 @@ enum options_verdict options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){.holder = NO_HOLDER};
 	if (!mount_helper_translate(&o->helper, argc, argv))
 		return OPTIONS_BAD;
+	if (!o->helper.is_helper &&
+		!child_server_take(&o->helper.argc, o->helper.argv, &o->command, &o->command_name))
+		return OPTIONS_BAD;
 	o->fuse = (struct fuse_args)FUSE_ARGS_INIT(o->helper.argc, o->helper.argv);
 	if (fuse_opt_parse(&o->fuse, o, spec, parse_option) < 0)
 		return OPTIONS_BAD;
@@ -481,4 +517,10 @@ void options_free(struct options *o)
 	free(o->uid_word);
 	free(o->gid_word);
 	free(o->umask_word);
+	free(o->command);
+	free(o->command_name);
+	free(o->backing);
+	free(o->tls_certs);
+	free(o->tls_psk);
+	free(o->nbd_timeout_word);
 }

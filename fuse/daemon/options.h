@@ -14,7 +14,11 @@
 #include "util/string-list.h"
 
 struct options {
-	char *image, *mountpoint;
+	char *image, *mountpoint; /* image: a path, the URI of an NBD server, or a command */
+	char **command; /* of the server that image names; NULL-terminated; NULL: it names none */
+	char *backing;  /* in place of the name in the top image: a path or a URI; or NULL */
+	char *tls_certs, *tls_psk; /* see nbd/nbd.h */
+	unsigned nbd_timeout;      /* seconds */
 	char *format;
 	char *snapshot;
 	struct string_list allow, search, parent_formats;
@@ -40,7 +44,7 @@ struct options {
 	/* Unparsed values, for options.c only. */
 	int rw, ro, mount_words, list_formats, help, version;
 	char *sandbox_word, *cache_word, *threads_word, *idle_word, *luks_memory_word, *uid_word,
-		*gid_word, *umask_word;
+		*gid_word, *umask_word, *nbd_timeout_word, *command_name;
 };
 
 enum options_verdict {

@@ -130,9 +130,13 @@ int sandbox_check(enum sandbox_mode mode, struct err *e)
 
 int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err *e)
 {
-	enum seccomp_files files = in->writable   ? SECCOMP_WRITES
-				   : in->readable ? SECCOMP_OPENS
-						  : SECCOMP_NO_FILES;
+	const struct seccomp_rights rights = {
+		.files = in->writable   ? SECCOMP_WRITES
+			 : in->readable ? SECCOMP_OPENS
+					: SECCOMP_NO_FILES,
+		.sockets = in->sockets,
+		.nsockets = in->nsockets,
+	};
 	int ret;
 
 	if (!sandbox_applies(mode))
@@ -144,7 +148,7 @@ int sandbox_enter(enum sandbox_mode mode, const struct locked_in *in, struct err
 	ret = landlock_version() < 1 ? -ENOSYS : landlock_enter(in);
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: Landlock: %s", strerror(-ret));
-	ret = seccomp_is_there() ? seccomp_enter(files) : -ENOSYS;
+	ret = seccomp_is_there() ? seccomp_enter(&rights) : -ENOSYS;
 	if (ret < 0 && mode == SANDBOX_STRICT)
 		return err_set(e, -ret, "sandbox: seccomp: %s", strerror(-ret));
 	return 0;

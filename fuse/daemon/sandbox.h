@@ -12,10 +12,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 
-/* Files that can be opened afterwards. */
+#define LOCKED_IN_SOCKETS 16
+
+/* Files that can be opened afterwards, and sockets. */
 struct locked_in {
 	/* In and below these directories: */
 	const char *const *readable; /* NULL-terminated; NULL: none */
@@ -24,6 +27,9 @@ struct locked_in {
 	 * daemon (ops/passthrough.h). */
 	int *files;
 	size_t nfiles;
+	/* Connected sockets that are used, of servers. */
+	uint32_t sockets[LOCKED_IN_SOCKETS];
+	unsigned nsockets;
 };
 
 enum sandbox_mode {

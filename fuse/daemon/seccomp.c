@@ -2,7 +2,7 @@
 /* seccomp.c - see seccomp.h.
  *
  * Arguments are checked where they matter: no processes besides threads, no executable memory, no
- * datagrams to an address, no signals to other processes.
+ * datagrams to an address, no signals to other processes, messages only to servers.
  */
 #include "seccomp.h"
 
@@ -129,7 +129,7 @@ static const int allowed_to_write[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define CODE_MAX 320 /* instructions */
+#define CODE_MAX 400 /* instructions */
 
 struct program {
 	struct sock_filter code[CODE_MAX];
@@ -261,12 +261,27 @@ static void allow_memory(struct program *p)
 static void allow_send(struct program *p)
 {
 	allow_with_null(p, SYS_sendto, 4);
-#ifdef __i386__
-	/* send(3) makes this call with number 9, SYS_SEND of linux/net.h, which takes no address.
-	 */
-	allow_with(p, SYS_socketcall, 0, (const uint32_t[]){9}, 1);
-#endif
 }
+
+/* For NBD servers, whose sockets are connected; TLS sends by sendmsg. */
+static void allow_servers(struct program *p, const uint32_t *sockets, unsigned n)
+{
+	static const int calls[] = {SYS_recvfrom, SYS_sendmsg, SYS_shutdown};
+
+	for (size_t i = 0; i < COUNT(calls) && n > 0; i++)
+		allow_with(p, calls[i], 0, sockets, n);
+}
+
+#ifdef __i386__
+/* The arguments of socketcall are in memory.  The numbers, of linux/net.h, have no address: send;
+ * and with servers recv, shutdown and sendmsg, which could have one. */
+static void allow_socketcall(struct program *p, bool servers)
+{
+	static const uint32_t numbers[] = {9, 10, 13, 16};
+
+	allow_with(p, SYS_socketcall, 0, numbers, servers ? COUNT(numbers) : 1);
+}
+#endif
 
 static void allow_descriptor_flags(struct program *p)
 {
@@ -281,8 +296,9 @@ static void allow_descriptor_flags(struct program *p)
 #endif
 }
 
-static void build(struct program *p, enum seccomp_files files)
+static void build(struct program *p, const struct seccomp_rights *rights)
 {
+	enum seccomp_files files = rights->files;
 	static const uint32_t requests[] = {FUSE_DEV_IOC_BACKING_OPEN, FUSE_DEV_IOC_BACKING_CLOSE};
 	const uint32_t self = (uint32_t)getpid();
 
@@ -298,6 +314,10 @@ static void build(struct program *p, enum seccomp_files files)
 	allow_with(p, SYS_ioctl, 1, requests, COUNT(requests));
 	allow_with(p, SYS_tgkill, 0, &self, 1);
 	allow_send(p);
+	allow_servers(p, rights->sockets, rights->nsockets);
+#ifdef __i386__
+	allow_socketcall(p, rights->nsockets > 0);
+#endif
 	if (files != SECCOMP_NO_FILES)
 		allow_calls(p, allowed_to_open, COUNT(allowed_to_open));
 	if (files == SECCOMP_WRITES)
@@ -307,12 +327,12 @@ static void build(struct program *p, enum seccomp_files files)
 	emit_deny(p);
 }
 
-int seccomp_enter(enum seccomp_files files)
+int seccomp_enter(const struct seccomp_rights *rights)
 {
 	struct program p = {.len = 0};
 	struct sock_fprog program = {.filter = p.code};
 
-	build(&p, files);
+	build(&p, rights);
 	if (p.len > CODE_MAX)
 		return -E2BIG;
 	program.len = p.len;

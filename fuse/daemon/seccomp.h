@@ -4,12 +4,21 @@
 #define VDISKFS_DAEMON_SECCOMP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* Additional calls, besides those for serving open files. */
+/* Files besides those that are open. */
 enum seccomp_files {
 	SECCOMP_NO_FILES,
-	SECCOMP_OPENS,  /* open files for reading */
-	SECCOMP_WRITES, /* also open for writing, create, rename and remove files */
+	SECCOMP_OPENS,  /* may be opened for reading */
+	SECCOMP_WRITES, /* may also be opened for writing, created, renamed and removed */
+};
+
+/* Calls besides those that a mount of a local image needs. */
+struct seccomp_rights {
+	enum seccomp_files files;
+	/* Connected sockets that may be read and written. */
+	const uint32_t *sockets;
+	unsigned nsockets;
 };
 
 /* Is there a filter for this architecture? */
@@ -20,6 +29,6 @@ bool seccomp_is_there(void);
 
 /* Makes all other calls fail with EPERM in this thread and in threads that it starts.  0 or -errno.
  */
-int seccomp_enter(enum seccomp_files files);
+int seccomp_enter(const struct seccomp_rights *rights);
 
 #endif

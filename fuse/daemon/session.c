@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
+#include "util/protocol.h"
 #include "io/host.h"
 #include "io/mountinfo.h"
 #include "ops/ops.h"
@@ -25,12 +26,14 @@
 /* Limit for the first request of the kernel, in ms; normally it is there at once. */
 #define ANSWER_MAX 30000
 
-/* The absolute path of the image, for the list of mounts; malloc'ed, or NULL. */
-static char *source_of(const char *image)
+/* The absolute path of the image, or the name of its server, for the list of mounts; malloc'ed, or
+ * NULL. */
+static char *source_of(const struct options *o)
 {
+	const char *image = o->image;
 	char *dir, *source;
 
-	if (image[0] == '/')
+	if (image[0] == '/' || o->command || protocol_is_nbd(image))
 		return strdup(image);
 	dir = get_current_dir_name();
 	if (!dir || asprintf(&source, "%s/%s", dir, image) < 0)
@@ -59,7 +62,7 @@ static void find_occupant(void *arg, const struct mount_line *line)
 static int check_free(const struct options *o, const char *path, struct err *e)
 {
 	struct occupant x = {.dir = path};
-	char *source = source_of(o->image);
+	char *source = source_of(o);
 
 	mountinfo_read(find_occupant, &x);
 	if (x.image && source && (geteuid() != 0 || strcmp(x.image, source) == 0)) {
@@ -109,7 +112,7 @@ int session_check(const struct options *o, char **path, struct err *e)
 /* Inserts our -o options first: of an option given twice the last wins, which is the user's. */
 static int add_mount_options(struct fuse_args *args, const struct options *o)
 {
-	char *words = NULL, *fsname = NULL, *source = source_of(o->image);
+	char *words = NULL, *fsname = NULL, *source = source_of(o);
 	int ret = -1;
 
 	if (source && asprintf(&fsname, "fsname=%s", source) >= 0 &&

@@ -27,6 +27,7 @@
 #include "io/host.h"
 #include "io/mountinfo.h"
 #include "base/process.h"
+#include "child-server.h"
 
 /* Messages of the daemon. */
 #define MOUNTED   'm' /* followed by a struct mount_id */
@@ -190,15 +191,17 @@ static void receive_mount(
  * When the daemon dies, one of its threads may be in a notification that waits for the lock of a
  * directory, held by a process that waits for the daemon's answer.  Neither would end, and the
  * mount would stay; so the connection is aborted if other threads outlive the main thread. */
-static void supervise(
-	const struct supervisor *s, const char *mountpoint, bool remove_dir, dev_t below)
+static void supervise(const struct supervisor *s, const char *mountpoint, bool remove_dir,
+	struct child_server *child, dev_t below)
 {
 	struct pollfd next = {.fd = s->alive, .events = POLLIN};
 	struct mount_id w = {0};
 	bool unmounted = false;
 	char byte;
 
+	child_server_run(child);
 	detach(s);
+	child_server_watch(child);
 	while ((byte = process_receive(s->alive)) != 0) {
 		int limit = SERVING_MAX; /* a daemon that waits for its own mount gets an error */
 
@@ -220,6 +223,8 @@ static void supervise(
 	remove_mount(&w, unmounted);
 	if (remove_dir)
 		rmdir(mountpoint);
+	child_server_end(child);
+	child_server_remove(child);
 }
 
 /* A robust mutex that is shared between processes; NULL without memory. */
@@ -239,7 +244,8 @@ static pthread_mutex_t *shared_mutex(void)
 	return m;
 }
 
-int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir, struct err *e)
+int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir,
+	struct child_server *child, struct err *e)
 {
 	dev_t below = mounted_on(mountpoint);
 	int alive[2], done[2];
@@ -259,9 +265,10 @@ int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_d
 	if (pid == 0) {
 		s->alive = alive[0];
 		s->done = done[1];
-		supervise(s, mountpoint, remove_dir, below);
+		supervise(s, mountpoint, remove_dir, child, below);
 		_exit(EXIT_SUCCESS);
 	}
+	child_server_leave(child);
 	close(alive[0]);
 	close(done[1]);
 	s->alive = alive[1];

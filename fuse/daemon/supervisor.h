@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct child_server;
 struct err;
 
 /* Identifies the mount that a path leads to.  The kernel may give the device number to another
@@ -34,8 +35,10 @@ struct supervisor {
 };
 
 /* Starts the supervisor for mountpoint, an absolute path.  To be called before the mount, so that
- * no crash can leave one behind.  remove_dir: also removes the directory in the end. */
-int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir, struct err *e);
+ * no crash can leave one behind.  remove_dir: also removes the directory in the end.  The server
+ * child, if it has a command, is started by the supervisor, and ended in the end. */
+int supervisor_start(struct supervisor *s, const char *mountpoint, bool remove_dir,
+	struct child_server *child, struct err *e);
 
 /* Sends the id of the mount to the supervisor; {0}: it is unknown. */
 void supervisor_mounted(const struct supervisor *s, const struct mount_id *id);

@@ -52,6 +52,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	/* The size of one file may have to be counted; other names of its directory do not wait. */
+	want(conn, FUSE_CAP_PARALLEL_DIROPS);
 	/* Moving pages out of the pipe is slower than copying them, measured. */
 	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_MOVE;
 	want(conn, FUSE_CAP_SPLICE_WRITE);

@@ -75,14 +75,20 @@ void request_reply_attr(fuse_req_t req, struct node *node)
 		fuse_reply_attr(req, &st, attr_timeout(node));
 }
 
+/* While a name is looked up, the listing of its directory waits.  So a server, which may take long,
+ * is not asked for extents then, but when a program wants to know the attributes. */
 int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
 {
+	const struct server *server = request_server(req);
+	bool later = server->is_remote && !node_stat_is_quick(node);
+
 	*entry = (struct fuse_entry_param){
 		.ino = request_ino(node),
-		.attr_timeout = attr_timeout(node),
+		.attr_timeout = later ? 0 : attr_timeout(node),
 		.entry_timeout = KEEP_SECONDS,
 	};
-	return request_stat(req, node, &entry->attr);
+	return later ? node_stat_uncounted(node, &server->access, &entry->attr)
+		     : request_stat(req, node, &entry->attr);
 }
 
 void request_reply_node(fuse_req_t req, struct node *node)

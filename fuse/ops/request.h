@@ -31,7 +31,8 @@ struct server {
 	struct tree *tree;
 	pthread_key_t read_worker; /* of read.c */
 	struct access access;
-	bool writable; /* live states can be written */
+	bool writable;  /* live states can be written */
+	bool is_remote; /* the image, or a parent, is on a server */
 	struct coherence coherence;
 	struct readahead_budget readahead;
 	struct passthrough passthrough;

@@ -92,7 +92,7 @@ static blksize_t step_of(const struct node *node, const struct shown *shown)
 }
 
 /* Sets st_size, st_blksize and st_blocks.  The image is pinned, unless the node is a NODE_ERROR. */
-static int set_size(struct node *node, const struct shown *shown, struct stat *st)
+static int set_size(struct node *node, const struct shown *shown, bool counts, struct stat *st)
 {
 	const struct new_image *new_image = node_get_new_disk(node);
 	uint64_t stored, bytes;
@@ -101,7 +101,8 @@ static int set_size(struct node *node, const struct shown *shown, struct stat *s
 	int ret = shown_view(node, shown, &view, &e);
 
 	/* The text of an image that is written follows its host file, too. */
-	if (ret == 0 && (!is_counted(node) || (!view && node_can_change(node))))
+	if (ret == 0 && (counts || !view) &&
+		(!is_counted(node) || (!view && node_can_change(node))))
 		ret = count(node, shown, view);
 	if (ret < 0)
 		return ret;
@@ -149,7 +150,7 @@ struct timespec node_stat_mtime(const struct node *node)
 	return time_of(node, host_stat_of(node, &host) ? &host : NULL);
 }
 
-int node_stat(struct node *node, const struct access *access, struct stat *st)
+static int fill_stat(struct node *node, const struct access *access, bool counts, struct stat *st)
 {
 	mode_t readers = atomic_load(&node->readers);
 	struct shown shown = {.img = NULL};
@@ -175,13 +176,23 @@ int node_stat(struct node *node, const struct access *access, struct stat *st)
 	if (!S_ISREG(st->st_mode))
 		return 0;
 	if (node->kind == NODE_ERROR)
-		return set_size(node, &shown, st);
+		return set_size(node, &shown, counts, st);
 	ret = shown_pin(node, USE_BRIEFLY, &shown, &e);
 	if (ret < 0)
 		return ret;
-	ret = set_size(node, &shown, st);
+	ret = set_size(node, &shown, counts, st);
 	shown_unpin(node, &shown);
 	return ret;
+}
+
+int node_stat(struct node *node, const struct access *access, struct stat *st)
+{
+	return fill_stat(node, access, true, st);
+}
+
+int node_stat_uncounted(struct node *node, const struct access *access, struct stat *st)
+{
+	return fill_stat(node, access, false, st);
 }
 
 bool node_stat_is_quick(const struct node *node)

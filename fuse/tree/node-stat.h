@@ -14,6 +14,9 @@ struct access;
  * image.  0 or -errno. */
 int node_stat(struct node *node, const struct access *access, struct stat *st);
 
+/* The same; if the bytes stored are not known, as if all were. */
+int node_stat_uncounted(struct node *node, const struct access *access, struct stat *st);
+
 /* Are the bytes stored known, so that node_stat is quick? */
 bool node_stat_is_quick(const struct node *node);
 

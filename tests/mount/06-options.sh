@@ -84,7 +84,7 @@ check "unknown long option" denied "\-\-frobnicate" --frobnicate "$image" "$dir"
 check "unknown letter" denied "\-x" -x "$image" "$dir"
 check "unknown word" denied "frobnicate" -o frobnicate "$image" "$dir"
 check "unknown word in a list" denied "frobnicate" "$image" "$dir" -o ro,frobnicate=1,threads=2
-for word in allow search parent_format format snapshot passphrase-file sandbox cache threads; do
+for word in allow search parent_format format snapshot passphrase-file sandbox cache threads backing tls-certs tls-psk nbd-timeout; do
 	check "$word without a value" denied "\"$word\" needs a value" -o $word "$image" "$dir"
 done
 for word in allow search; do
@@ -101,7 +101,7 @@ for options in copy_on_read copy_on_read,cow copy_on_read,rw; do
 done
 check "share and rw" denied "share" -o share,rw "$image" "$dir"
 check "a refused cow=FILE leaves no file" [ ! -e cow.qcow2 ]
-for bad in threads=0 threads=65 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
+for bad in threads=0 threads=129 threads=-1 threads=many threads=2x cache=1 cache=1048575 cache=64X cache=-1M \
 	cache=99999999999G cache= sandbox=maybe sandbox= idle= idle=-1 idle=1s idle=86401; do
 	check "$bad" denied "${bad%=*}=" -o "$bad" "$image" "$dir"
 done

@@ -160,6 +160,60 @@ static int a_program(void)
 	return execv("/bin/true", argv) < 0 ? errno : 0;
 }
 
+/* Messages on one of the two sockets, and new sockets. */
+
+static int send_message(int socket)
+{
+	struct iovec piece = {(void *)"x", 1};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+
+	return sendmsg(socket, &message, 0) < 0 ? errno : 0;
+}
+
+static int receive(int socket)
+{
+	char byte;
+
+	return recv(socket, &byte, 1, MSG_DONTWAIT) < 0 && errno != EAGAIN ? errno : 0;
+}
+
+static int message_to_server(void)
+{
+	return send_message(ends[0]);
+}
+
+static int message_to_another(void)
+{
+	return send_message(ends[1]);
+}
+
+static int answer_of_server(void)
+{
+	return receive(ends[0]);
+}
+
+static int message_of_another(void)
+{
+	return receive(ends[1]);
+}
+
+static int end_of_sending(void)
+{
+	return shutdown(ends[0], SHUT_WR) < 0 ? errno : 0;
+}
+
+static int new_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? errno : 0;
+}
+
+static int new_connection(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "socket"};
+
+	return connect(ends[0], (struct sockaddr *)&to, sizeof to) < 0 ? errno : 0;
+}
+
 #ifdef __s390x__ /* the arguments are in memory, which a filter cannot read */
 #define OF_MMAP 0
 #else
@@ -191,8 +245,30 @@ static const struct {
 	{a_program, EPERM, EPERM, EPERM},
 };
 
+#ifdef __i386__ /* a filter cannot read the arguments of socketcall */
+#define OF_SOCKETCALL 0
+#else
+#define OF_SOCKETCALL EPERM
+#endif
+
+static const struct {
+	int (*call)(void);
+	int with_server, without;
+} messages[] = {
+	{message_to_server, 0, EPERM},
+	{message_to_another, OF_SOCKETCALL, EPERM},
+	{answer_of_server, 0, EPERM},
+	{message_of_another, OF_SOCKETCALL, EPERM},
+	{end_of_sending, 0, EPERM},
+	{new_socket, EPERM, EPERM},
+	{new_connection, EPERM, EPERM},
+	{send_to_address, EPERM, EPERM},
+	{a_program, EPERM, EPERM},
+	{reading, EPERM, EPERM},
+};
+
 /* Returns the result of a call in a child process with the filter. */
-static int result_with_filter(enum seccomp_files files, int (*call)(void))
+static int result_with_rights(const struct seccomp_rights *rights, int (*call)(void))
 {
 	int status;
 	pid_t pid;
@@ -201,11 +277,16 @@ static int result_with_filter(enum seccomp_files files, int (*call)(void))
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		_exit(seccomp_enter(files) < 0 ? 255 : call());
+		_exit(seccomp_enter(rights) < 0 ? 255 : call());
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_msg(WIFEXITED(status), "ended by signal %d", WTERMSIG(status));
 	return WEXITSTATUS(status);
+}
+
+static int result_with_filter(enum seccomp_files files, int (*call)(void))
+{
+	return result_with_rights(&(struct seccomp_rights){.files = files}, call);
 }
 
 START_TEST(calls_are_filtered_by_arguments)
@@ -218,6 +299,21 @@ START_TEST(calls_are_filtered_by_arguments)
 }
 END_TEST
 
+START_TEST(only_servers_get_messages)
+{
+	struct seccomp_rights none = {.files = SECCOMP_NO_FILES}, one = none;
+	uint32_t server;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+	write_text("file", "x");
+	server = (uint32_t)ends[0];
+	one.sockets = &server;
+	one.nsockets = 1;
+	ck_assert_int_eq(result_with_rights(&one, messages[_i].call), messages[_i].with_server);
+	ck_assert_int_eq(result_with_rights(&none, messages[_i].call), messages[_i].without);
+}
+END_TEST
+
 Suite *seccomp_suite(void)
 {
 	TCase *tc = tcase_create("seccomp");
@@ -227,7 +323,9 @@ Suite *seccomp_suite(void)
 		report_skipped("seccomp: the kernel, or this machine, has no filter");
 	else if (SANITIZED)
 		report_skipped("seccomp: sanitizers need system calls that the filter denies");
-	else
+	else {
 		tcase_add_loop_test(tc, calls_are_filtered_by_arguments, 0, COUNT(calls));
+		tcase_add_loop_test(tc, only_servers_get_messages, 0, COUNT(messages));
+	}
 	return suite_of("seccomp", tc);
 }
