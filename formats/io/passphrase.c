@@ -16,6 +16,8 @@
 
 #define MAPPED (SECRET_MAX + 1) /* bytes for each: the last one shows that it is too long */
 
+static bool guarded; /* set before there are threads */
+
 static struct passphrase *secret_new(struct err *e)
 {
 	struct passphrase *s = calloc(1, sizeof *s);
@@ -31,8 +33,9 @@ static struct passphrase *secret_new(struct err *e)
 	/* The host may deny both; only the pages that are used count. */
 	mlock2(s->bytes, MAPPED, MLOCK_ONFAULT);
 	madvise(s->bytes, MAPPED, MADV_DONTDUMP);
-	/* A child does not inherit the lock on the memory, so it must not get the bytes. */
-	madvise(s->bytes, MAPPED, MADV_WIPEONFORK);
+	/* A child does not inherit the lock on the memory, so it should not get the bytes. */
+	if (guarded)
+		madvise(s->bytes, MAPPED, MADV_WIPEONFORK);
 	return s;
 }
 
@@ -105,6 +108,7 @@ const struct passphrase *passphrase_for(const struct passphrase *s, const char *
 
 void passphrase_guard(void)
 {
+	guarded = true;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 

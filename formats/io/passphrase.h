@@ -27,7 +27,9 @@ struct passphrase *passphrase_read(const char *file, struct err *e);
 /* The first one, from s on, that is for the volume of this UUID; NULL: there is none. */
 const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid);
 
-/* For programs, before they read any: core files and debuggers lose access to the process. */
+/* For programs, before they read any: core files and debuggers lose access to the process, and
+ * children do not get the passphrases.  A server that goes into the background opens an image
+ * before, and does not call this. */
 void passphrase_guard(void);
 
 /* Reads each of files (NULL-terminated, or NULL), in their order, into the list *all, which the

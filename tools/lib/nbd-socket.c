@@ -16,7 +16,7 @@
 
 /* Unix sockets. */
 
-/* Is path a socket that was left over: nobody listens on it? */
+/* Is it a socket that was left over, on which nobody listens?  Sets errno for the others. */
 static bool is_abandoned(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -27,7 +27,9 @@ static bool is_abandoned(const struct sockaddr_un *address)
 
 	if (fd >= 0)
 		close(fd);
-	return refused && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+	refused = refused && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+	errno = EEXIST;
+	return refused;
 }
 
 static bool bind_unix(int fd, const char *path)
@@ -36,17 +38,19 @@ static bool bind_unix(int fd, const char *path)
 	const struct sockaddr *generic = (const struct sockaddr *)&address;
 	mode_t mask;
 	bool good;
+	int code;
 
 	if (strlen(path) >= sizeof address.sun_path)
 		return !report("%s: the name of a socket has at most %zu bytes", path,
 			sizeof address.sun_path - 1);
 	strcpy(address.sun_path, path);
 	mask = umask(077);
-	good = bind(fd, generic, sizeof address) == 0 ||
-	       (errno == EADDRINUSE && is_abandoned(&address) && unlink(path) == 0 &&
-		       bind(fd, generic, sizeof address) == 0);
+	good = bind(fd, generic, sizeof address) == 0;
+	if (!good && errno == EADDRINUSE && is_abandoned(&address) && unlink(path) == 0)
+		good = bind(fd, generic, sizeof address) == 0;
+	code = errno;
 	umask(mask);
-	return good || !report("%s: %s", path, strerror(errno == EADDRINUSE ? EEXIST : errno));
+	return good || !report("%s: %s", path, strerror(code));
 }
 
 /* Sets path in a new directory below that of the session, or in /tmp. */

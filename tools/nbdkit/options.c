@@ -16,7 +16,7 @@ static const char *const flags[] = {"rw", "nobacking", "ignore_parent_id", "shar
 #define NFLAGS (sizeof flags / sizeof flags[0])
 
 const char options_help[] =
-	"[image=]FILE            the disk image\n"
+	"[image=]FILE            the disk image, or its URI on another NBD server\n"
 	"rw=true                 clients may write (default: false)\n"
 	"format=NAME             its format (default: probed)\n"
 	"allow=DIR               it may refer to files below DIR (repeatable)\n"
@@ -30,7 +30,10 @@ const char options_help[] =
 	"share=true              read even if another program writes to the image\n"
 	"nosnapshots=true        do not read the snapshot table\n"
 	"cache=SIZE              memory for metadata and decoded clusters (32M)\n"
-	"disk=NAME               the disk of a package that has several";
+	"disk=NAME               the disk of a package that has several\n"
+	"tls-certs=DIR           certificates to verify an nbds:// server by\n"
+	"tls-psk=FILE            pre-shared keys to verify an nbds:// server by\n"
+	"nbd-timeout=SECONDS     time for an answer of the other NBD server (60)";
 
 static int add_word(struct options *o, char *word)
 {

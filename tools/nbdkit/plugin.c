@@ -8,10 +8,13 @@
  * The image is opened before nbdkit forks, so that the user sees why it cannot be.  The process
  * that opened it exits then, and only its child uses the image, with the locks, which belong to the
  * open files.  config_complete opens it rather than get_ready, since a passphrase may come from
- * standard input, which nbdkit closes in between.
+ * standard input, which nbdkit closes in between.  An image on another NBD server has threads: it
+ * is opened once to see whether it can be, and again after the fork.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -44,11 +47,16 @@
 
 static struct options options;
 static struct vdisk_image *image;
+static int start_dir = -1; /* the current directory before nbdkit changed it */
 
 struct connection {
 	struct vdisk_disk *disk;
 	atomic_bool dirty; /* it has written since its last flush */
+	struct connection *next, **link;
 };
+
+static struct connection *connections; /* under lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Reports the error of the library, and returns -1. */
 static int fail(const struct vdisk_error *error)
@@ -92,10 +100,23 @@ static int vdisk_config(const char *key, const char *value)
 	return options_add(&options, key, value);
 }
 
-static int vdisk_config_complete(void)
+static int open_image(void)
 {
 	struct vdisk_error error = {0};
 
+	if (vdisk_open(options.image, (const char *const *)options.words, warn, NULL, &image,
+		    &error) < 0)
+		return fail(&error);
+	return 0;
+}
+
+static bool has_threads(void)
+{
+	return strncmp(options.image, "nbd", 3) == 0 && strstr(options.image, "://");
+}
+
+static int vdisk_config_complete(void)
+{
 	if (!options.image) {
 		nbdkit_error("the parameter image=FILE is missing");
 		return -1;
@@ -105,10 +126,16 @@ static int vdisk_config_complete(void)
 	signal(SIGXFSZ, SIG_IGN);
 	if (options.secret)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (vdisk_open(options.image, (const char *const *)options.words, warn, NULL, &image,
-		    &error) < 0)
-		return fail(&error);
-	return 0;
+	if (open_image() < 0)
+		return -1;
+	if (!has_threads())
+		return 0;
+	vdisk_close(image, NULL);
+	image = NULL;
+	start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (start_dir < 0)
+		nbdkit_error("the current directory: %s", strerror(errno));
+	return start_dir < 0 ? -1 : 0;
 }
 
 /* Ends the process although clients are connected. */
@@ -126,16 +153,45 @@ static void end(void)
 	_exit(error.code ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static int vdisk_after_fork(void)
+/* Opens the image again in the directory in which the user named it; nbdkit has left that. */
+static int open_again(void)
 {
-	return holder_start(end);
+	int dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), r = -1;
+
+	if (dir < 0 || fchdir(start_dir) < 0)
+		nbdkit_error("%s: changing the directory: %s", options.image, strerror(errno));
+	else
+		r = open_image();
+	if (dir >= 0 && fchdir(dir) == 0)
+		close(dir);
+	close(start_dir);
+	return r;
 }
 
+static int vdisk_after_fork(void)
+{
+	return !image && open_again() < 0 ? -1 : holder_start(end);
+}
+
+static void end_connection(struct connection *c)
+{
+	pthread_mutex_lock(&lock);
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	pthread_mutex_unlock(&lock);
+	vdisk_disk_close(c->disk);
+	free(c);
+}
+
+/* After a signal, nbdkit does not call close for connections that end then. */
 static void vdisk_cleanup(void)
 {
 	struct vdisk_error error = {0};
 
 	holder_stop();
+	while (connections)
+		end_connection(connections);
 	if (vdisk_close(image, &error) < 0)
 		nbdkit_error("%s", error.text);
 	image = NULL;
@@ -230,6 +286,15 @@ static void *vdisk_connect(int readonly)
 		free(c);
 		c = NULL;
 	}
+	if (!c)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	c->next = connections;
+	c->link = &connections;
+	if (c->next)
+		c->next->link = &c->next;
+	connections = c;
+	pthread_mutex_unlock(&lock);
 	return c;
 }
 
@@ -255,8 +320,7 @@ static void vdisk_disconnect(void *handle)
 
 	if (atomic_load(&c->dirty))
 		vdisk_flush_connection(c, 0);
-	vdisk_disk_close(c->disk);
-	free(c);
+	end_connection(c);
 }
 
 static int64_t vdisk_get_size(void *handle)

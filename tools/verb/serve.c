@@ -15,6 +15,7 @@
 #include "api/vdisk.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "io/passphrase.h"
 #include "io/settings.h"
 #include "lib/args.h"
 #include "lib/input.h"
@@ -44,6 +45,8 @@ static const struct {
 	{OPT_LUKS_MEMORY, "luks-memory="},
 	{OPT_IGNORE_PARENT_ID, "ignore_parent_id"},
 	{OPT_NO_SNAPSHOTS, "nosnapshots"},
+	{OPT_TLS_CERTS, "tls-certs="},
+	{OPT_TLS_PSK, "tls-psk="},
 };
 
 #define NPASSED (sizeof passed / sizeof passed[0])
@@ -151,15 +154,18 @@ struct serving {
 
 /* The exports. */
 
+/* A disk that cannot be read is no export. */
 static int add_export(void *arg, const struct vdisk_entry *entry)
 {
 	struct serving *s = arg;
 	char text[2 * ERR_TEXT];
 
+	if (entry->error) {
+		report("warning: %s: %s", entry->path, entry->error);
+		return 0;
+	}
 	snprintf(text, sizeof text, "%s%s%s", size_text(entry->size).text,
 		entry->description[0] ? "  " : "", entry->description);
-	if (entry->error)
-		snprintf(text, sizeof text, "cannot be read: %s", entry->error);
 	return string_list_add(&s->exports, entry->path) && string_list_add(&s->descriptions, text)
 		       ? 0
 		       : -ENOMEM;
@@ -295,6 +301,8 @@ int run_serve(const struct args *a)
 		return EXIT_FAILURE;
 	/* Without this, a reader of the URIs that leaves would leave the socket, too. */
 	signal(SIGPIPE, SIG_IGN);
+	if (a->options[OPT_PASSPHRASE].n > 0)
+		passphrase_guard();
 	if (keep_input(a, &input))
 		status = serve(a, &nbdkit);
 	free(input);
