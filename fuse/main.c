@@ -136,6 +136,7 @@ static int prepare_opening(struct daemon *d, struct err *e)
 		.backing = d->backing,
 		.nbd = d->servers.list,
 		.nosnapshots = o->nosnapshots,
+		.disk = o->disk,
 		.ignore_parent_id = o->ignore_parent_id,
 		.secrets = d->secrets,
 		.luks_headers = d->luks_headers,
@@ -241,9 +242,12 @@ static int show_directory(struct daemon *d, struct err *e)
 	struct shown_dir shown;
 	struct statvfs st;
 
-	if (d->options.cow || d->options.backing)
+	if (d->options.cow || d->options.backing || d->options.disk)
 		return err_set(e, ENOTSUP, "%s: %s is for one image, not for a directory",
-			d->options.image, d->options.cow ? "cow" : "backing");
+			d->options.image,
+			d->options.cow       ? "cow"
+			: d->options.backing ? "backing"
+					     : "disk");
 	if (keep_directories(d, &d->options.allow, e) < 0 ||
 		keep_directories(d, &d->options.search, e) < 0 || open_directory(d, e) < 0)
 		return -e->code;

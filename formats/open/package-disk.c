@@ -283,8 +283,9 @@ static int refuse_count(const struct package *p, struct err *e)
 	if (p->ovf.ndisks == 0)
 		return err_set(e, EINVAL, "%s: it has no disk", p->io->name);
 	list_disks(p, list, sizeof list);
-	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be mounted at a time: %s",
+	err_set(e, ENOTSUP, "%s: it has %zu disks, of which only one can be opened at a time: %s",
 		p->io->name, p->ovf.ndisks, list);
+	err_hint_code(e, HINT_DISK, NULL);
 	return err_hint(
 		e, "vdiskfs mounts the directory that it lies in, and shows each disk there");
 }

@@ -30,6 +30,7 @@ static const char *const sentences[HINT_COUNT] = {
 	[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
 	[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
 	[HINT_TLS] = "%oDIR has the certificates, or tls-psk=FILE the keys",
+	[HINT_DISK] = "%oNAME opens one of them",
 	[HINT_SALVAGE] = "%f%s shows the part that is left",
 };
 
@@ -50,6 +51,7 @@ const struct hint_words hint_words_vdiskfs = {
 			[HINT_NOSNAPSHOTS] = "-o nosnapshots",
 			[HINT_PASSPHRASE] = "-o passphrase-file=",
 			[HINT_TLS] = "-o tls-certs=",
+			[HINT_DISK] = "-o disk=",
 		},
 };
 
@@ -74,8 +76,8 @@ const struct hint_words hint_words_vdisk = {
 /* The options of vdisk_open. */
 const struct hint_words hint_words_library = {
 	.program = "vdiskfs",
-	.always = "",
 	.format = "format=",
+	.always = "", /* the settings are those of the programs */
 	.options =
 		{
 			[HINT_ALLOW] = "allow=",
@@ -87,6 +89,8 @@ const struct hint_words hint_words_library = {
 			[HINT_SHARE] = "share",
 			[HINT_NOSNAPSHOTS] = "nosnapshots",
 			[HINT_PASSPHRASE] = "passphrase-file=",
+			[HINT_TLS] = "tls-certs=",
+			[HINT_DISK] = "disk=",
 		},
 };
 

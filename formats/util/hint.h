@@ -31,6 +31,7 @@ enum hint {
 	HINT_LOCK_SHARE, /* and writes to it */
 	HINT_SALVAGE,    /* the format in the argument, when given, opens what is left */
 	HINT_TLS,        /* give certificates or keys to verify a server */
+	HINT_DISK,       /* name one disk of a package */
 	HINT_COUNT,
 };
 

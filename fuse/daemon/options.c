@@ -67,6 +67,7 @@ static const struct fuse_opt spec[] = {
 	FUSE_OPT_KEY("debug", KEY_DEBUG),
 	VALUE("format=%s", format),
 	VALUE("snapshot=%s", snapshot),
+	VALUE("disk=%s", disk),
 	FUSE_OPT_KEY("allow=", KEY_ALLOW),
 	FUSE_OPT_KEY("search=", KEY_SEARCH),
 	FUSE_OPT_KEY("parent_format=", KEY_PARENT_FORMAT),
@@ -192,6 +193,7 @@ static const char usage[] =
 	"    -o tls-psk=FILE        a file of pre-shared keys for them\n"
 	"    -o nbd-timeout=SECONDS time for an answer of an NBD server (60)\n"
 	"    -o snapshot=NAME       show this snapshot instead of the live state\n"
+	"    -o disk=NAME           show this disk of a package that has several\n"
 	"    -o nosnapshots         do not read the snapshot table\n"
 	"    -o sandbox=on          confine the daemon as far as the kernel can (default)\n"
 	"    -o sandbox=strict      fail if the kernel cannot;  -o sandbox=off: do not\n"
@@ -508,6 +510,7 @@ void options_free(struct options *o)
 	free(o->mountpoint);
 	free(o->format);
 	free(o->snapshot);
+	free(o->disk);
 	free(o->cow_file);
 	free(o->sandbox_word);
 	free(o->cache_word);

@@ -21,6 +21,7 @@ struct options {
 	unsigned nbd_timeout;      /* seconds */
 	char *format;
 	char *snapshot;
+	char *disk; /* of a package */
 	struct string_list allow, search, parent_formats;
 	struct string_list passphrases, luks_headers; /* files, or UUID:FILE */
 	uint64_t luks_memory;                         /* bytes; 0: as the library has it */

@@ -202,6 +202,10 @@ disk 1
 describe >x.ovf
 packed d.vmdk
 check "two disks" refused x.ova '2 disks.*e.vmdk, d.vmdk'
+check "two disks, with a hint" refused x.ova '^hint: .*-o disk=NAME opens one of them'
+check "one of two disks, by its name" matches x.ova src -o disk=d.vmdk
+check "a name of neither" refused x.ova 'no disk "f.vmdk"; there are e.vmdk, d.vmdk' -o disk=f.vmdk
+check "a directory has no disk to choose" refused . 'disk is for one image' -o disk=d.vmdk
 one http://127.0.0.1:9/d.vmdk
 packed d.vmdk
 check "a disk on a network" refused x.ova 'is not in the package'

@@ -7,7 +7,7 @@ requires qemu-img qemu-io sfdisk pkg-config make "${CC:=gcc}"
 grep -q -- '-fsanitize=' "$BUILD/flags" && { skip "all: a library with sanitizers is for programs with them"; exit 0; }
 
 dest=$W/dest
-installs() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$top" -o all B="$BUILD" PREFIX=/usr LIBDIR=/usr/lib/any DESTDIR="$dest" "$1" >&2; }
+installs() { env -u PKG_CONFIG_LIBDIR -u PKG_CONFIG_SYSROOT_DIR -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$top" -o all B="$BUILD" PREFIX=/usr LIBDIR=/usr/lib/any DESTDIR="$dest" "$1" >&2; }
 check "make install" installs install
 export PKG_CONFIG_SYSROOT_DIR=$dest PKG_CONFIG_LIBDIR=$dest/usr/lib/any/pkgconfig LD_LIBRARY_PATH=$dest/usr/lib/any
 check "pkg-config knows the version" eval '[ "$(pkg-config --modversion libvdisk)" = "$(sed -n "s/^VERSION := //p" "$top/Makefile")" ]'
@@ -23,6 +23,7 @@ callbacks='vdisk_(found|warning)'
 check "the library exports what its map has" eval 'diff <(of_map) <(of_library) >&2'
 check "the header declares these" eval 'diff <(of_map) <(of_header | grep -vxE "$callbacks") >&2'
 check "the page describes these" eval 'diff <(of_map) <(of_page) >&2'
+check "the package of Debian has these symbols" eval 'diff <(of_map) <(sed -nE "s/^ (vdisk_[a-z_]+)@.*/\1/p" "$top/tools/packaging/debian/libvdisk0.symbols") >&2'
 check "the page has these names" eval 'diff <(of_map) <(named_in_page) >&2'
 check "the soname is in the library" eval 'readelf -d "$dest/usr/lib/any/libvdisk.so" | grep -qF "soname: [libvdisk.so.0]"'
 words() { { echo rw && sed -nE 's/^\t\{"([a-z_-]+)=?",.*/\1/p' "$top/formats/open/words.c"; } | sort; }

@@ -7,13 +7,21 @@
 #include <string.h>
 
 #include "api_test.h"
+#include "build/qcow2.h"
 #include "common/unit.h"
+#include "open/package_test.h"
 
 static struct api_images images;
 
 static void setup(void)
 {
+	struct build_qcow2 b;
+
 	api_images_make(&images);
+	build_qcow2_new(&b, 3, 16, 0);
+	build_qcow2_backing(&b, "/dev/null", "raw");
+	write_file("outside.qcow2", b.bytes, b.len);
+	build_qcow2_free(&b);
 }
 
 static void teardown(void)
@@ -131,6 +139,11 @@ static const struct {
 	{{"luks-memory=1"}, "top.qcow2", EINVAL, "luks-memory=1: must be at least 1K", ""},
 	{{"rw", "nobacking"}, "top.qcow2", EINVAL, "nobacking: writing may need", ""},
 	{{"rw", "share"}, "top.qcow2", EINVAL, "share: an image that", ""},
+	{{"nbd-timeout=0"}, "top.qcow2", EINVAL, "nbd-timeout=0: expected a number", ""},
+	{{"nbd-timeout=1x"}, "top.qcow2", EINVAL, "nbd-timeout=1x: expected a number", ""},
+	{{NULL}, "ssh:x", ENOTSUP, "\"ssh:\" is a protocol", ""},
+	{{NULL}, "outside.qcow2", EACCES, "/dev/null",
+		"allow=/dev permits it, if you trust the image"},
 	{{"allow=none"}, "top.qcow2", ENOENT, "allow=none: No such file", ""},
 	{{"search=top.qcow2"}, "top.qcow2", ENOTDIR, "search=top.qcow2: not a directory", ""},
 	{{"passphrase-file=no"}, "top.qcow2", ENOENT, "passphrase file no: No such file", ""},
@@ -217,6 +230,58 @@ START_TEST(ranges)
 }
 END_TEST
 
+/* A package with several disks, of which the option chooses one. */
+START_TEST(disks_of_a_package)
+{
+	struct package_test w;
+	struct vdisk_image *image;
+	struct vdisk_error e;
+
+	package_test_begin(&w);
+	add_descriptor(&w, RAW, "", LIST("a.raw", "b.raw"));
+	add_disk(&w, "a.raw");
+	w.disk[0]++;
+	add_disk(&w, "b.raw");
+	tar_build_write(&w.tar, "x.ova");
+	ck_assert_fails(vdisk_open("x.ova", NULL, NULL, NULL, &image, &e), ENOTSUP, &e,
+		"2 disks, of which only one can be opened at a time: a.raw, b.raw");
+	ck_assert_ptr_nonnull(strstr(e.hint, "disk=NAME opens one of them"));
+	image = api_open("x.ova", "disk=b.raw", NULL);
+	ck_assert_str_eq(vdisk_format(image), "raw");
+	api_reads(image, "", w.disk, sizeof w.disk);
+	api_close(image);
+	package_test_end(&w);
+}
+END_TEST
+
+static void keep_warning(void *arg, const char *text)
+{
+	char *kept = arg;
+
+	strncat(kept, text, 499 - strlen(kept));
+}
+
+/* Each image has its own receiver of warnings. */
+START_TEST(warnings)
+{
+	char of_top[500] = "", of_base[500] = "", of_other[500] = "";
+	struct vdisk_image *top, *base, *other;
+	FILE *f = fopen("base.qcow2", "r+");
+
+	make_image("raw", "other.raw", 512, NULL, NULL);
+	ck_assert(fseek(f, 79, SEEK_SET) == 0 && putc(2, f) == 2 && fclose(f) == 0);
+	ck_assert_int_eq(vdisk_open("top.qcow2", NULL, keep_warning, of_top, &top, NULL), 0);
+	ck_assert_int_eq(vdisk_open("other.raw", NULL, keep_warning, of_other, &other, NULL), 0);
+	ck_assert_int_eq(vdisk_open("base.qcow2", NULL, keep_warning, of_base, &base, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(of_top, "base.qcow2: marked corrupt"));
+	ck_assert_ptr_nonnull(strstr(of_base, "base.qcow2: marked corrupt"));
+	ck_assert_str_eq(of_other, "");
+	api_close(top);
+	api_close(base);
+	api_close(other);
+}
+END_TEST
+
 struct reader {
 	pthread_t thread;
 	struct vdisk_image *image;
@@ -291,6 +356,8 @@ Suite *api_suite(void)
 	tcase_add_test(tc, an_error_left_as_it_was);
 	tcase_add_test(tc, an_image_in_use);
 	tcase_add_test(tc, ranges);
+	tcase_add_test(tc, disks_of_a_package);
+	tcase_add_test(tc, warnings);
 	tcase_add_test(tc, threads_that_read);
 	return suite_of("api", tc);
 }
