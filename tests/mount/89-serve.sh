@@ -300,6 +300,7 @@ qemu-img create -q -f qcow2 w.qcow2 8M
 check "a server in the background has the lock of the image, and writes" in_background
 # The names are relative, and nbdkit changes its directory in the background.
 of_another_server() {
+	rm -f bg.sock # nbdkit leaves it
 	kit a.vmdk format=raw -- -U base.sock -P base.pid && kit 'nbd+unix:///?socket=base.sock' -- -U bg.sock -P bg.pid &&
 		eventually [ -s bg.pid ] && qemu-img compare -q -f raw "nbd+unix:///?socket=$W/bg.sock" disk.raw
 	local status=$?
