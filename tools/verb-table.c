@@ -64,6 +64,23 @@ static const struct option_row no_options[] = {
 	END
 };
 
+static const struct option_row bitmap_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_ADD, 0, "add", VALUE_NONE, NULL, "add an empty bitmap, enabled"},
+	{OPT_GRANULARITY, 'g', "granularity", VALUE_TEXT, "SIZE",
+		"bytes of disk for each of its bits (--add)"},
+	{OPT_REMOVE, 0, "remove", VALUE_NONE, NULL, "remove the bitmap"},
+	{OPT_REMOVE_ALL, 0, "remove-all", VALUE_NONE, NULL, "remove all bitmaps"},
+	{OPT_CLEAR, 0, "clear", VALUE_NONE, NULL, "make all of its bits 0"},
+	{OPT_ENABLE, 0, "enable", VALUE_NONE, NULL, "record writes from now on"},
+	{OPT_DISABLE, 0, "disable", VALUE_NONE, NULL, "record no more writes"},
+	{OPT_MERGE, 0, "merge", VALUE_TEXT, "SOURCE", "set the bits of the bitmap SOURCE, too"},
+	{OPT_BACKING, 'b', "source-file", VALUE_FILE, "FILE",
+		"image with SOURCE (default: IMAGE)"},
+	{OPT_BACKING_FORMAT, 'F', "source-format", VALUE_FORMAT, "FMT", "format of that image"},
+	OPENING, END
+};
+
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
@@ -101,6 +118,9 @@ static const struct option_row convert_options[] = {
 		"compress the data (qcow2, vmdk streams)"},
 	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
 	SOURCE_CACHE,
+	{OPT_BITMAPS, 0, "bitmaps", VALUE_NONE, NULL, "copy persistent bitmaps, too"},
+	{OPT_SKIP_BROKEN, 0, "skip-broken-bitmaps", VALUE_NONE, NULL,
+		"but none that is in use"},
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write to an existing OUTPUT, as large or larger"},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
@@ -203,6 +223,8 @@ static const struct option_row snapshot_options[] = {
 };
 
 const struct verb verb_table[] = {
+	{"bitmap", "IMAGE [BITMAP]", "change the persistent bitmaps of an image",
+		bitmap_options, run_bitmap, OPERAND_FILE},
 	{"check", "IMAGE", "find errors in an image and repair them",
 		check_options, run_check, OPERAND_FILE},
 	{"commit", "IMAGE", "write the data of an image to its backing file",

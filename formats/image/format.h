@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bitmap_ops;
 struct check_report;
 struct create_option;
 struct creation;
@@ -92,6 +93,7 @@ struct format {
 	/* As image_check.  NULL: there is no metadata that could be wrong. */
 	int (*check)(struct image *img, unsigned repair, struct check_report *r, struct err *e);
 	const struct snapshot_ops *snapshots; /* can come and go; NULL: cannot */
+	const struct bitmap_ops *bitmaps;     /* images may have persistent ones */
 	/* As image_set_backing and image_empty, between writer_begin_exclusive and
 	 * writer_end_exclusive. */
 	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);

@@ -31,6 +31,7 @@ static const char *const sentences[HINT_COUNT] = {
 	[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
 	[HINT_TLS] = "%oDIR has the certificates, or tls-psk=FILE the keys",
 	[HINT_DISK] = "%oNAME opens one of them",
+	[HINT_REMOVE_BITMAP] = "vdisk bitmap --remove removes it",
 	[HINT_SALVAGE] = "%f%s shows the part that is left",
 };
 

@@ -26,12 +26,13 @@ enum hint {
 	HINT_FORMAT,           /* it looks like the format in the argument */
 	/* Another program has locked the file in the argument; no sentences, but words of qemu-img
 	 * in the program that stands for it. */
-	HINT_LOCK_READ,  /* and forbids reading */
-	HINT_LOCK_WRITE, /* and forbids writing */
-	HINT_LOCK_SHARE, /* and writes to it */
-	HINT_SALVAGE,    /* the format in the argument, when given, opens what is left */
-	HINT_TLS,        /* give certificates or keys to verify a server */
-	HINT_DISK,       /* name one disk of a package */
+	HINT_LOCK_READ,     /* and forbids reading */
+	HINT_LOCK_WRITE,    /* and forbids writing */
+	HINT_LOCK_SHARE,    /* and writes to it */
+	HINT_SALVAGE,       /* the format in the argument, when given, opens what is left */
+	HINT_TLS,           /* give certificates or keys to verify a server */
+	HINT_DISK,          /* name one disk of a package */
+	HINT_REMOVE_BITMAP, /* remove a bitmap */
 	HINT_COUNT,
 };
 

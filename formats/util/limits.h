@@ -21,7 +21,9 @@
 #define QCOW2_MAX_SNAPSHOT_EXTRA   1024
 #define QCOW2_MAX_BITMAP_TABLE     (1u << 30) /* bytes */
 #define QCOW2_MAX_BITMAPS          65535u
-#define QCOW2_MAX_BITMAP_DIRECTORY (64u << 20) /* bytes */
+#define QCOW2_MAX_BITMAP_CLUSTERS  (1u << 27)            /* of one bitmap */
+#define QCOW2_MAX_BITMAP_BYTES     (UINT64_C(512) << 20) /* of bits of one that is added */
+#define QCOW2_MAX_BITMAP_DIRECTORY (64u << 20)           /* bytes */
 #define QCOW2_MAX_BITMAP_MEMORY    (64u << 20) /* of all bitmaps that are kept up to date */
 #define QCOW2_MIN_CLUSTER_BITS     9
 #define QCOW2_MAX_CLUSTER_BITS     21

@@ -114,3 +114,96 @@ qemu-img bitmap --clear ours.qcow2 usual
 check "snapshots" [ "$(areas ours.qcow2 usual)" = "0 10485760 0
 10485760 65536 1
 10551296 31391744 0" ]
+
+# vdisk bitmap: the same commands on both images.
+# each ARGUMENT...: runs the verb on both; the exit statuses and, but for the name of the program, the words are equal.
+each() {
+	local ours theirs
+	"$VDISK" "$@" >out.ours 2>&1
+	ours=$?
+	(cd other && exec qemu-img "$@") >out.theirs 2>&1
+	theirs=$?
+	sed -i '/^hint: /d; s/^vdisk: //' out.ours
+	sed -i "/^Try /d; s/^qemu-img: //; s/\(Could not open '[^']*': \)\1/\1/; s/Can't make bitmap .* persistent in '[^']*': //" out.theirs
+	[ $ours = $theirs ] && diff out.ours out.theirs
+}
+mkdir other
+for i in . other; do
+	qemu-img create -q -f qcow2 -o cluster_size=4k $i/a 64M
+	qemu-img create -q -f qcow2 $i/b 64M
+	qemu-img create -q -f qcow2 $i/small 1M
+	qemu-img create -q -f qcow2 -o compat=0.10 $i/old 64M
+done
+number=0
+while read -r words; do
+	number=$((number + 1))
+	# shellcheck disable=SC2086
+	check "bitmap: $words" each bitmap $words
+done <<'WORDS'
+--add a one
+--add a one
+--add -g 512 a fine
+--add -g 32M a coarse
+--add --disable a off
+--add -g 3 a x
+--add -g 256 a x
+--add -g 4G a x
+--remove a x
+--clear a x
+--enable a x
+--disable a x
+--merge x a one
+--add b one
+--add -g 1M b two
+--add small one
+--merge one -b small a one
+--add old one
+--remove -b a a one
+--add -F qcow2 a one
+-g 4k --remove a one
+--add a
+--add nofile one
+--merge one -b nofile a one
+WORDS
+some='write -q 0 3000 write -q 5M 100k write -q 33M 512 write -q 40M 4M write -q 67108352 512'
+for i in ./ other/; do
+	for image in a b; do
+		args=()
+		set -- $some
+		while [ $# -gt 0 ]; do
+			args+=(-c "$1 $2 $3 $4")
+			shift 4
+		done
+		qemu-io -f qcow2 "${args[@]}" ${i}$image
+	done
+done
+for words in '--merge one --disable a off' '--merge fine a coarse' '--merge coarse a one' '--merge coarse a fine' '--merge two -b b a off' \
+	'--clear a one' '--merge two -b b -F qcow2 a one' '--enable a off' '--disable --clear --merge one a coarse' '--remove a fine' '--add -g 4k --merge one a again'; do
+	# shellcheck disable=SC2086
+	check "bitmap $words" each bitmap $words
+	check "bitmaps after $words" same_bitmaps a other/a one off coarse
+done
+check "the new bitmap" same_bitmaps a other/a again
+check "a bitmap of another granularity than that of its source" eval '[ "$(areas a again)" = "$(areas other/a again)" ]'
+
+# convert --bitmaps.
+for i in . other; do
+	(cd $i && qemu-io -f qcow2 -c 'write -q 1M 1M' -c 'sigraise 9' b)
+	qemu-img bitmap --add $i/b new
+	qemu-img bitmap --disable $i/a one
+done
+for words in '--bitmaps -O qcow2 a copy' '--bitmaps -O raw a copy.raw' '--skip-broken-bitmaps -O qcow2 a copy' '--bitmaps -O qcow2 a a copy'; do
+	# shellcheck disable=SC2086
+	check "convert $words" each convert $words
+done
+check "the bitmaps of a copy" same_bitmaps copy other/copy one off coarse again
+check_not "convert --bitmaps of an image with one that is in use" "$VDISK" convert --bitmaps -O qcow2 b copy2
+check "the output is not made then" [ ! -e copy2 ]
+"$VDISK" convert --bitmaps --skip-broken-bitmaps -O qcow2 b copy2 2>err
+(cd other && qemu-img convert --bitmaps --skip-broken-bitmaps -O qcow2 b copy2)
+check "convert --skip-broken-bitmaps" same_bitmaps copy2 other/copy2 new
+check "it warns" grep -q "Skipping inconsistent bitmap 'two'" err
+check "measure counts the bitmaps as QEMU" eval 'diff <("$VDISK" measure -O qcow2 b) <(qemu-img measure -O qcow2 b)'
+check "--remove-all" eval '"$VDISK" bitmap --remove-all b && qemu-img check -q b && [ "$(listed b)" = null ]'
+check_not "--remove-all with a name" "$VDISK" bitmap --remove-all b one
+check "--remove-all and --add" eval '"$VDISK" bitmap --remove-all --add a last && [ "$(listed a | jq length)" = 1 ] && qemu-img check -q a'

@@ -59,6 +59,16 @@ static void add_value(struct given *g, const char *value)
 	v[g->n] = NULL;
 }
 
+static void add_key(struct args *a, enum option_key key)
+{
+	enum option_key *order = reallocarray(a->order, a->norder + 1, sizeof order[0]);
+
+	if (!order)
+		abort();
+	a->order = order;
+	order[a->norder++] = key;
+}
+
 /* Reports argv[optind - 1], which getopt_long did not accept. */
 static bool refuse(int c, const struct option_row *rows, char **argv)
 {
@@ -104,6 +114,7 @@ bool args_parse(
 		while (c < LONG_BASE && row->letter != c)
 			row++;
 		add_value(&a->options[row->key], optarg);
+		add_key(a, row->key);
 	}
 	a->operands = (const char *const *)argv + optind;
 	a->n = (size_t)(argc + kept - optind);
@@ -114,6 +125,7 @@ void args_free(struct args *a)
 {
 	for (size_t i = 0; i < OPT_COUNT; i++)
 		free(a->options[i].v);
+	free(a->order);
 }
 
 bool args_has(const struct args *a, enum option_key key)

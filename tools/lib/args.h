@@ -20,6 +20,8 @@ struct given {
 struct args {
 	const struct verb *verbs; /* the table of all */
 	struct given options[OPT_COUNT];
+	enum option_key *order; /* of all options, as they were given */
+	size_t norder;
 	const char *const *operands;
 	size_t n;
 };

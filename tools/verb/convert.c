@@ -12,6 +12,7 @@
 #include "image/format.h"
 #include "io/io.h"
 #include "lib/args.h"
+#include "lib/bitmap-copy.h"
 #include "lib/copy.h"
 #include "lib/create-args.h"
 #include "lib/filenames.h"
@@ -56,6 +57,12 @@ static bool check_options(const struct converting *c)
 
 	if (c->n == 0)
 		report("Must specify image file name");
+	else if (args_has(c->args, OPT_SKIP_BROKEN) && !args_has(c->args, OPT_BITMAPS))
+		report("Use of --skip-broken-bitmaps requires --bitmaps");
+	else if (args_has(c->args, OPT_BITMAPS) && c->n > 1)
+		report("Copying bitmaps only possible with single source");
+	else if (args_has(c->args, OPT_BITMAPS) && !f->bitmaps)
+		report("Format driver '%s' does not support bitmaps", f->name);
 	else if (!c->create && args_has(c->args, OPT_OPTIONS))
 		report("-o has no effect when skipping image creation");
 	else if (!c->create)
@@ -86,7 +93,8 @@ static bool open_inputs(struct converting *c)
 			return false;
 		}
 	}
-	return true;
+	return !args_has(a, OPT_BITMAPS) ||
+	       bitmap_copy_check(c->inputs[0].img, args_has(a, OPT_SKIP_BROKEN));
 }
 
 /* An output that is read, too, would be lost.  Its lock prevents that, but not with -U. */
@@ -239,6 +247,10 @@ static int write_output(struct converting *c)
 	if (!open_output(c))
 		return EXIT_FAILURE;
 	r = copy_all(c, &e);
+	/* Copying the disk has set the bits of bitmaps that the output had before. */
+	if (r == 0 && args_has(c->args, OPT_BITMAPS) &&
+		!bitmap_copy_all(c->inputs[0].img, c->out.img))
+		return EXIT_FAILURE;
 	input_close(&c->out);
 	if (r == 0)
 		r = output_commit(&c->output, c->durable, &e);

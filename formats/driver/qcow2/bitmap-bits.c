@@ -244,6 +244,34 @@ int qcow2_bits_resize(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old, str
 	return r == 0 ? move_table(q, b, MIN(keep, entries), entries, e) : r;
 }
 
+int qcow2_bits_make_table(struct qcow2 *q, uint64_t entries, uint64_t *pos, struct err *e)
+{
+	uint64_t n = table_clusters(q, entries);
+	struct qcow2_clusters c;
+	int r = qcow2_alloc_prepare(q->alloc, 1, e);
+
+	if (r == 0)
+		r = qcow2_alloc_take(q->alloc, n, true, &c, NULL, e);
+	if (r < 0)
+		return r;
+	*pos = c.first << q->header.cluster_bits;
+	r = meta_zero(q->io, n * q->cluster_size, *pos, ORDER_TABLES, e);
+	if (r < 0)
+		qcow2_alloc_drop(q->alloc, c.first, c.n);
+	return r;
+}
+
+int qcow2_bits_put(const struct qcow2 *q, const struct qcow2_bitmap *b, uint64_t i,
+	const unsigned char *bits, struct err *e)
+{
+	struct part part = {.pos = 0};
+	int r = store_part(q, b, i, &part, e);
+
+	if (r == 0)
+		r = meta_write(q->io, bits, q->cluster_size, part.pos, ORDER_TABLES, e);
+	return r == 0 ? write_back_if_full(q, e) : r;
+}
+
 int qcow2_bits_drop(struct qcow2 *q, const struct qcow2_bitmap *b, struct err *e)
 {
 	int r = drop_from(q, b, 0, e);

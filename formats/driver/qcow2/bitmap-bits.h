@@ -27,6 +27,13 @@ int qcow2_bits_resize(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old, str
 int qcow2_bits_read(const struct qcow2 *q, const struct qcow2_bitmap *b, uint64_t at,
 	unsigned char *bits, uint64_t len, struct err *e);
 
+/* Allocates a table of so many entries, all 0: no bit is set. */
+int qcow2_bits_make_table(struct qcow2 *q, uint64_t entries, uint64_t *pos, struct err *e);
+
+/* Writes the i-th cluster of bits, which is not in the file yet. */
+int qcow2_bits_put(const struct qcow2 *q, const struct qcow2_bitmap *b, uint64_t i,
+	const unsigned char *bits, struct err *e);
+
 /* Drops the clusters of the bits and of the table. */
 int qcow2_bits_drop(struct qcow2 *q, const struct qcow2_bitmap *b, struct err *e);
 

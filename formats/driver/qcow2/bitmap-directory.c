@@ -12,14 +12,16 @@
 #include "io/io.h"
 #include "io/meta.h"
 #include "io/writeback.h"
+#include "alloc.h"
+#include "head.h"
 #include "qcow2.h"
 #include "refcount.h"
 
 static bool is_alone(const struct qcow2 *q, uint64_t pos, uint64_t len)
 {
 	return pos != 0 && !qcow2_in_cluster(q, pos) && range_fits(pos, len, q->io->size) &&
-	       qcow2_refcount_is_one(
-		       q->alloc, pos >> q->header.cluster_bits, qcow2_clusters_of(q, pos, len));
+	       (!q->alloc || qcow2_refcount_is_one(q->alloc, pos >> q->header.cluster_bits,
+				     qcow2_clusters_of(q, pos, len)));
 }
 
 static int check_entries(const struct qcow2_bitmap_directory *d, struct err *e)
@@ -148,12 +150,82 @@ bool qcow2_bitmap_is_usable(const struct qcow2 *q, const struct qcow2_bitmap *b,
 	return true;
 }
 
+bool qcow2_bitmap_find(
+	const struct qcow2_bitmap_directory *d, const char *name, struct qcow2_bitmap *b)
+{
+	*b = (struct qcow2_bitmap){.len = 0};
+	while (qcow2_bitmap_next(d, b))
+		if (b->name_len == strlen(name) && memcmp(b->name, name, b->name_len) == 0)
+			return true;
+	return false;
+}
+
+static void encode(const struct qcow2_bitmap *b, unsigned char *p)
+{
+	store_be64(p, b->table_pos);
+	store_be32(p + 8, b->table_entries);
+	store_be32(p + 12, b->flags);
+}
+
+void qcow2_bitmap_directory_set(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b)
+{
+	encode(b, d->p + b->at);
+}
+
+void qcow2_bitmap_directory_append(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b)
+{
+	unsigned char *p = d->p + d->len;
+
+	encode(b, p);
+	p[16] = QCOW2_BITMAP_DIRTY;
+	p[17] = b->granularity;
+	store_be16(p + 18, b->name_len);
+	store_be32(p + 20, 0);
+	memcpy(p + QCOW2_BITMAP_FIXED, b->name, b->name_len);
+	d->len += round_up(QCOW2_BITMAP_FIXED + b->name_len, 8);
+	d->n++;
+}
+
+void qcow2_bitmap_directory_remove(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b)
+{
+	memmove(d->p + b->at, d->p + b->at + b->len, d->len - b->at - b->len);
+	d->len -= b->len;
+	d->n--;
+}
+
+int qcow2_bitmap_directory_store(
+	struct qcow2 *q, const struct qcow2_bitmap_directory *d, struct err *e)
+{
+	struct qcow2_header old = q->header, h = old;
+	struct qcow2_clusters c = {0};
+	int r = qcow2_alloc_prepare(q->alloc, 2, e);
+
+	if (r == 0 && d->n > 0)
+		r = qcow2_alloc_take(
+			q->alloc, div_round_up(d->len, q->cluster_size), true, &c, NULL, e);
+	if (r < 0)
+		return r;
+	h.nbitmaps = d->n;
+	h.bitmaps_len = d->n > 0 ? d->len : 0;
+	h.bitmaps_pos = c.first << h.cluster_bits;
+	h.autoclear &= ~(uint64_t)QCOW2_BITMAPS;
+	h.autoclear |= d->n > 0 ? QCOW2_BITMAPS : 0;
+	if (d->n > 0)
+		r = meta_write(q->io, d->p, d->len, h.bitmaps_pos, ORDER_TABLES, e);
+	if (r == 0)
+		r = qcow2_head_write(q, &h, e);
+	if (r < 0)
+		qcow2_alloc_drop(q->alloc, c.first, c.n);
+	else if (old.autoclear & QCOW2_BITMAPS && old.nbitmaps > 0)
+		qcow2_alloc_drop(q->alloc, old.bitmaps_pos >> h.cluster_bits,
+			qcow2_clusters_of(q, old.bitmaps_pos, old.bitmaps_len));
+	return r;
+}
+
 int qcow2_bitmap_put_entry(const struct qcow2 *q, const struct qcow2_bitmap *b, struct err *e)
 {
 	unsigned char raw[16];
 
-	store_be64(raw, b->table_pos);
-	store_be32(raw + 8, b->table_entries);
-	store_be32(raw + 12, b->flags);
+	encode(b, raw);
 	return meta_write(q->io, raw, sizeof raw, q->header.bitmaps_pos + b->at, ORDER_TABLES, e);
 }

@@ -42,6 +42,21 @@ int qcow2_bitmap_directory_load(
 /* Decodes the entry after b, or the first one when b->len is 0; false: there is none. */
 bool qcow2_bitmap_next(const struct qcow2_bitmap_directory *d, struct qcow2_bitmap *b);
 
+/* Decodes the entry of that name; false: there is none. */
+bool qcow2_bitmap_find(
+	const struct qcow2_bitmap_directory *d, const char *name, struct qcow2_bitmap *b);
+
+/* Changes the table and the flags of an entry; adds one, of the type of dirty bitmaps, for which
+ * there is memory; removes one. */
+void qcow2_bitmap_directory_set(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b);
+void qcow2_bitmap_directory_append(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b);
+void qcow2_bitmap_directory_remove(struct qcow2_bitmap_directory *d, const struct qcow2_bitmap *b);
+
+/* Stores the directory in new clusters and makes the header point to it, durably; the clusters of
+ * the old one are dropped. */
+int qcow2_bitmap_directory_store(
+	struct qcow2 *q, const struct qcow2_bitmap_directory *d, struct err *e);
+
 /* The bits of a bitmap of a disk of size bytes, and the entries of its table. */
 uint64_t qcow2_bitmap_bits(unsigned granularity, uint64_t size);
 uint64_t qcow2_bitmap_table_entries(const struct qcow2 *q, unsigned granularity, uint64_t size);

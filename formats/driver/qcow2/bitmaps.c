@@ -99,7 +99,6 @@ void qcow2_bitmaps_facts(const struct qcow2 *q, struct facts *f)
 	}
 }
 
-/* Bitmaps in use are left out, as they are not copied. */
 uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster)
 {
 	uint64_t at = 0, sum = 0, directory = 0;
@@ -109,8 +108,6 @@ uint64_t qcow2_bitmaps_size(const struct qcow2 *q, uint64_t cluster)
 		uint64_t bits = div_round_up(q->header.size, UINT64_C(1) << b.granularity);
 		uint64_t clusters = div_round_up(div_round_up(bits, 8), cluster);
 
-		if (b.flags & QCOW2_BITMAP_IN_USE)
-			continue;
 		sum += clusters * cluster + round_up(clusters * QCOW2_ENTRY_SIZE, cluster);
 		directory += round_up(QCOW2_BITMAP_FIXED + strlen(b.name), 8);
 	}

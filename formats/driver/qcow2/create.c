@@ -120,37 +120,6 @@ static int choose_header(const struct creation *c, struct qcow2_header *h, struc
 
 /* The first cluster. */
 
-static const struct feature {
-	uint8_t set, bit;
-	const char *name;
-} features[] = {
-	{0, 0, "dirty bit"},
-	{0, 1, "corrupt bit"},
-	{0, 2, "external data file"},
-	{0, 3, "compression type"},
-	{0, 4, "extended L2 entries"},
-	{1, 0, "lazy refcounts"},
-	{2, 0, "bitmaps"},
-	{2, 1, "raw external data"},
-};
-
-#define FEATURES (sizeof features / sizeof features[0])
-
-/* Readers print the names of unknown features from this table. */
-static void add_features(unsigned char *p, uint64_t max, uint64_t *len)
-{
-	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};
-
-	for (size_t i = 0; i < FEATURES; i++) {
-		unsigned char *record = table + i * QCOW2_FEATURE_RECORD;
-
-		record[0] = features[i].set;
-		record[1] = features[i].bit;
-		memcpy(record + 2, features[i].name, strlen(features[i].name));
-	}
-	qcow2_header_add_extension(p, max, len, QCOW2_EXTENSION_FEATURES, table, sizeof table);
-}
-
 static int check_name(const char *what, const char *name, size_t max, struct err *e)
 {
 	if (name && (strlen(name) == 0 || strlen(name) > max))
@@ -186,7 +155,7 @@ static int put_header(
 		qcow2_header_add_extension(
 			p, max, &len, QCOW2_EXTENSION_DATA_FILE, data, strlen(data));
 	if (h->version >= 3 && max > 4096)
-		add_features(p, max, &len);
+		qcow2_header_add_features(p, max, &len);
 	qcow2_header_add_extension(p, max, &len, QCOW2_EXTENSION_END, NULL, 0);
 	if (backing) {
 		h->backing_pos = len;

@@ -299,6 +299,7 @@ const struct format qcow2_format = {
 	.can_compress = true,
 	.check = qcow2_check,
 	.snapshots = &qcow2_snapshot_ops,
+	.bitmaps = &qcow2_bitmap_ops,
 	.set_backing = qcow2_backing_set,
 	.empty = qcow2_backing_empty,
 	.measure = qcow2_measure,

@@ -29,8 +29,7 @@ struct extension {
 	uint64_t pos; /* of the data */
 };
 
-#define LUKS_POINTER   16u /* u64 position, u64 length */
-#define BITMAPS_RECORD 24u /* u32 number, u32 reserved, u64 length and position of a directory */
+#define LUKS_POINTER 16u /* u64 position, u64 length */
 
 static void header_decode(struct qcow2_header *h, const unsigned char *p)
 {
@@ -95,6 +94,36 @@ void qcow2_header_add_extension(unsigned char *p, uint64_t max, uint64_t *pos, u
 	store_be32(x + 4, len);
 	if (len > 0)
 		memcpy(x + QCOW2_EXTENSION_HEAD, data, len);
+}
+
+static const struct feature {
+	uint8_t set, bit;
+	const char *name;
+} features[] = {
+	{0, 0, "dirty bit"},
+	{0, 1, "corrupt bit"},
+	{0, 2, "external data file"},
+	{0, 3, "compression type"},
+	{0, 4, "extended L2 entries"},
+	{1, 0, "lazy refcounts"},
+	{2, 0, "bitmaps"},
+	{2, 1, "raw external data"},
+};
+
+#define FEATURES (sizeof features / sizeof features[0])
+
+void qcow2_header_add_features(unsigned char *p, uint64_t max, uint64_t *len)
+{
+	unsigned char table[FEATURES * QCOW2_FEATURE_RECORD] = {0};
+
+	for (size_t i = 0; i < FEATURES; i++) {
+		unsigned char *record = table + i * QCOW2_FEATURE_RECORD;
+
+		record[0] = features[i].set;
+		record[1] = features[i].bit;
+		memcpy(record + 2, features[i].name, strlen(features[i].name));
+	}
+	qcow2_header_add_extension(p, max, len, QCOW2_EXTENSION_FEATURES, table, sizeof table);
 }
 
 static int check_version(const struct qcow2_header *h, uint64_t file_size, struct err *e)
@@ -273,7 +302,7 @@ static int name_read(const struct image *img, const char *what, uint64_t pos, ui
 static int extension_apply(
 	const struct image *img, struct qcow2_header *h, const struct extension *x, struct err *e)
 {
-	unsigned char raw[BITMAPS_RECORD];
+	unsigned char raw[QCOW2_BITMAPS_RECORD];
 	int r;
 
 	switch (x->type) {
@@ -287,9 +316,9 @@ static int extension_apply(
 			img, "data file name", x->pos, x->len, LIMIT_NAME, h->data_file, e);
 	case QCOW2_EXTENSION_BITMAPS:
 		/* Damaged bitmaps do not concern those who only read the disk. */
-		if (x->len != BITMAPS_RECORD)
+		if (x->len != QCOW2_BITMAPS_RECORD)
 			return 0;
-		r = meta_read(img->opts->cache, img->io, raw, BITMAPS_RECORD, x->pos, e);
+		r = meta_read(img->opts->cache, img->io, raw, QCOW2_BITMAPS_RECORD, x->pos, e);
 		if (r < 0)
 			return r;
 		h->nbitmaps = load_be32(raw);

@@ -60,6 +60,9 @@ enum qcow2_extension {
 /* The feature name table is an array of { u8 type, u8 bit, char name[46] }. */
 #define QCOW2_FEATURE_RECORD 48u
 
+/* u32 number, u32 reserved, u64 length and position of a directory */
+#define QCOW2_BITMAPS_RECORD 24u
+
 #define QCOW2_FORMAT_NAME 15 /* bytes of a backing format's name, as in QEMU */
 
 /* The header and its extensions, checked as far as no other part of the file is needed. */
@@ -97,6 +100,9 @@ void qcow2_header_encode(const struct qcow2_header *h, unsigned char *p);
  * that does not fit is not written.  The padding is zero already. */
 void qcow2_header_add_extension(unsigned char *p, uint64_t max, uint64_t *pos, uint32_t type,
 	const void *data, uint32_t len);
+
+/* Likewise the feature name table: readers print the names of unknown features from it. */
+void qcow2_header_add_features(unsigned char *p, uint64_t max, uint64_t *pos);
 
 /* As in struct format: the data file's name.  A backing file is an image of its own. */
 void qcow2_header_names(const unsigned char *head, size_t n, format_name_visit *visit, void *arg);

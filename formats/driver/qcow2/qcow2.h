@@ -24,6 +24,7 @@
 #include "dirty.h"
 #include "header.h"
 
+struct bitmap_ops;
 struct cache;
 struct check_report;
 struct codec;
@@ -144,6 +145,8 @@ extern const struct export_format qcow2_export;
 int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
 extern const struct snapshot_ops qcow2_snapshot_ops;
 int qcow2_write_ops_start(struct image *img, struct err *e);
+
+extern const struct bitmap_ops qcow2_bitmap_ops;
 
 /* write-ops.c: sets the write operations of the view of the live disk. */
 void qcow2_write_ops_set(struct view *v);

@@ -173,7 +173,8 @@ START_TEST(unknown_extension)
 }
 END_TEST
 
-/* The change is one write of one sector: until then the header has the old name. */
+/* The change is one write of the first sector: until then the header has the old name.  The names
+ * of features come after that. */
 START_TEST(one_sector)
 {
 	unsigned char head[4096];
@@ -186,7 +187,8 @@ START_TEST(one_sector)
 		read_head(head);
 		ck_assert_uint_ge(load_be64(head + 8), 512);
 		ck_assert_uint_eq(load_be64(head + 8) % 512, 0);
-		ck_assert(!has_bytes(head, 512, "dirty bit"));
+		ck_assert(has_bytes(head, 512, "dirty bit"));
+		ck_assert(has_bytes(head, 1024, "raw external data"));
 		/* the last two names */
 		snprintf(name, sizeof name, "%0*u", 500 + 20 * ((int)i - 1), i - 1);
 		if (i > 0)

@@ -8,6 +8,7 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "image/bitmaps.h"
 #include "image/check.h"
 #include "image/format.h"
 #include "image/snapshot.h"
@@ -368,6 +369,122 @@ START_TEST(power_cuts)
 }
 END_TEST
 
+/* Operations on bitmaps: after a power cut one has the state before, or the state after. */
+
+enum { ALL_BITS = SIZE / 512 };
+
+/* The states of the bitmap "b" that a file may have. */
+struct bits {
+	bool exists, enabled;
+	unsigned char bit[ALL_BITS];
+};
+
+static struct bits before, now;
+
+static bool is_state(const struct bits *s, bool exists, const struct read_bitmap *b)
+{
+	if (!exists || !s->exists)
+		return exists == s->exists;
+	return b->flags == (s->enabled ? READ_AUTO : 0) && memcmp(b->bit, s->bit, b->bits) == 0;
+}
+
+static void check_state(void)
+{
+	struct image_options options = options_new();
+	struct check_report report = {.found = NULL};
+	struct err e = ERR_INIT;
+	struct read_bitmap b = {.bit = NULL};
+	struct image *cut;
+	struct io *io = io_from_memory(after.bytes, after.used, "after the cut", &e);
+	bool exists;
+
+	ck_assert_ptr_nonnull(io);
+	ck_assert_ok(image_open_io(io, &options, &cut, &e), &e);
+	ck_assert_ok(image_check(cut, 0, &report, &e), &e);
+	ck_assert_uint_eq(report.corruptions + report.check_errors, 0);
+	image_close(cut);
+	options_free(&options);
+	exists = bitmap_reader_find(after.bytes, after.used, "b", &b);
+	ck_assert(is_state(&before, exists, &b) || is_state(&now, exists, &b));
+	free(b.bit);
+}
+
+static void cut_states(void *arg)
+{
+	static const unsigned percents[] = {50, 90, 10, 100};
+
+	(void)arg;
+	for (size_t i = 0; i < 2 * COUNT(percents); i++) {
+		medium_cut(&medium, &after, percents[i / 2],
+			i % 2 ? next_random(&state) % (medium_pending(&medium) + 1) : UINT64_MAX,
+			&state);
+		check_state();
+	}
+}
+
+static int operate_on_bitmap(unsigned what, struct err *e)
+{
+	struct bitmap_info info = {.name = "b", .granularity = 512, .enabled = true};
+
+	before = now;
+	switch (what) {
+	case 0:
+		now.exists = now.enabled = true;
+		memset(now.bit, 0, sizeof now.bit);
+		return bitmaps_add(img, &info, e);
+	case 1:
+		now.exists = false;
+		return bitmaps_remove(img, "b", e);
+	case 2:
+		memset(now.bit, 0, sizeof now.bit);
+		return bitmaps_clear(img, "b", e);
+	case 3:
+		now.enabled = !now.enabled;
+		return bitmaps_enable(img, "b", now.enabled, e);
+	default:
+		for (size_t i = 0; i < ALL_BITS; i++)
+			now.bit[i] |= want[0][i];
+		return bitmaps_merge(img, "b", img, "fine", e);
+	}
+}
+
+START_TEST(operations)
+{
+	struct err e = ERR_INIT;
+	unsigned char buf[8192];
+
+	state = 900 + _i;
+	make(variants[_i]);
+	medium_load(&medium, PATH);
+	open_medium();
+	fill_pattern(buf, sizeof buf, 1);
+	for (unsigned i = 0; i < 6; i++) {
+		uint64_t off = next_random(&state) % (SIZE / 512 - 16) * 512;
+
+		ck_assert_ok(view_write(disk(), buf, sizeof buf, off, &e), &e);
+		mark(off, sizeof buf);
+	}
+	before = now = (struct bits){.exists = false};
+	medium.before_sync = cut_states;
+	for (unsigned i = 0; i < 40; i++) {
+		ck_assert_ok(
+			operate_on_bitmap(now.exists ? 1 + (next_random(&state) % 8) % 5 : 0, &e),
+			&e);
+		before = now;
+		medium_cut(&medium, &after, 0, 0, &state);
+		check_state();
+	}
+	ck_assert_ok(image_finish(img, &e), &e);
+	before = now;
+	now.exists = false;
+	ck_assert_ok(bitmaps_remove_all(img, &e), &e);
+	ck_assert_int_eq(bitmaps_clear(img, "fine", &e), -ENOENT);
+	image_close(img);
+	options_free(&o);
+	medium_free(&medium);
+}
+END_TEST
+
 Suite *qcow2_bitmaps_suite(void)
 {
 	TCase *tc = tcase_create("bitmaps");
@@ -382,5 +499,6 @@ Suite *qcow2_bitmaps_suite(void)
 	tcase_add_loop_test(tc, applied_snapshot, 0, COUNT(variants) - 1);
 	tcase_add_test(tc, in_use_while_written);
 	tcase_add_loop_test(tc, power_cuts, 0, COUNT(variants) - 1);
+	tcase_add_loop_test(tc, operations, 0, COUNT(variants) - 1);
 	return suite_of("qcow2_bitmaps", tc);
 }
