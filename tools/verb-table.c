@@ -28,6 +28,10 @@
 #define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
 	"number of threads (default: one per processor)"}
 
+#define OBJECT {OPT_OBJECT, 0, "object", VALUE_TEXT, "OBJECT", \
+	"passphrase: secret,id=ID,data=TEXT or file=FILE"}
+#define IMAGE_OPTS OBJECT, {OPT_IMAGE_OPTS, 0, "image-opts", VALUE_NONE, NULL, \
+	"IMAGE is NAME=VALUE,... as of QEMU's block devices"}
 #define SHARE {OPT_SHARE, 'U', "force-share", VALUE_NONE, NULL, \
 	"read even if another program writes to the image"}
 
@@ -84,7 +88,7 @@ static const struct option_row bitmap_options[] = {
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
-	READ_CACHE('T'), QUIET, SHARE, OPENING, END
+	READ_CACHE('T'), QUIET, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row commit_options[] = {
@@ -94,14 +98,14 @@ static const struct option_row commit_options[] = {
 	{OPT_DROP, 'd', "drop", VALUE_NONE, NULL, "do not empty IMAGE afterwards"},
 	{OPT_RATE, 'r', "rate-limit", VALUE_TEXT, "RATE", "write at most RATE bytes per second"},
 	CACHE("the image written to"),
-	PROGRESS, QUIET, OPENING, END
+	PROGRESS, QUIET, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row compare_options[] = {
 	FORMAT("IMAGE1"),
 	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
-	READ_CACHE('T'), PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, OPENING, END
+	READ_CACHE('T'), PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row convert_options[] = {
@@ -123,11 +127,13 @@ static const struct option_row convert_options[] = {
 		"but none that is in use"},
 	{OPT_NO_CREATE, 'n', "no-create", VALUE_NONE, NULL,
 		"write to an existing OUTPUT, as large or larger"},
+	{OPT_TARGET_OPTS, 0, "target-image-opts", VALUE_NONE, NULL,
+		"with -n: OUTPUT is NAME=VALUE,..."},
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
 	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order"},
-	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, OPENING, END
+	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row create_options[] = {
@@ -137,7 +143,7 @@ static const struct option_row create_options[] = {
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "backing file of IMAGE"},
 	BACKING_FORMAT,
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL, "do not open the backing file"},
-	QUIET, OPENING, END
+	QUIET, OBJECT, OPENING, END
 };
 
 static const struct option_row info_options[] = {
@@ -145,7 +151,7 @@ static const struct option_row info_options[] = {
 	READ_CACHE('t'),
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
-	NO_SNAPSHOTS, SHARE, OPENING, END
+	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row map_options[] = {
@@ -154,7 +160,7 @@ static const struct option_row map_options[] = {
 	{OPT_LENGTH, 'l', "max-length", VALUE_TEXT, "LENGTH", "length of the range"},
 	{OPT_PICTURE, 0, "picture", VALUE_SVG, "FILE.svg",
 		"draw the map in the terminal or to a file"},
-	NO_SNAPSHOTS, SHARE, OPENING, END
+	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row measure_options[] = {
@@ -163,7 +169,7 @@ static const struct option_row measure_options[] = {
 		"format to convert to (default: raw)"},
 	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "measure an empty disk of this size"},
 	SNAPSHOT("measure"),
-	NO_SNAPSHOTS, SHARE, OPENING, END
+	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row list_options[] = {
@@ -190,13 +196,13 @@ static const struct option_row rebase_options[] = {
 	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
 	CACHE("IMAGE"), SOURCE_CACHE,
-	PROGRESS, QUIET, SHARE, OPENING, END
+	PROGRESS, QUIET, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row resize_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_SHRINK, 0, "shrink", VALUE_NONE, NULL, "permit shrinking, which loses data at the end"},
-	QUIET, OPENING, END
+	QUIET, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row serve_options[] = {
@@ -219,7 +225,7 @@ static const struct option_row snapshot_options[] = {
 		"revert the disk to a snapshot, by name or ID"},
 	{OPT_DELETE, 'd', "delete", VALUE_TEXT, "NAME",
 		"delete a snapshot, also of a mounted disk"},
-	QUIET, SHARE, OPENING, END
+	QUIET, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 const struct verb verb_table[] = {

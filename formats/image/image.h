@@ -58,7 +58,9 @@ struct image_options {
 	bool lenient;    /* for info and check: parts that are damaged or missing are warned of, and
 			  * their data cannot be read */
 	bool any_is_raw; /* a file that no format claims is a raw disk */
-	bool nolock;     /* do not lock: its metadata is looked at, no data is read */
+	uint64_t range_start,
+		range_size; /* of the file, in which the image is; size 0: the whole */
+	bool nolock;        /* do not lock: its metadata is looked at, no data is read */
 	const char
 		*disk; /* the name of the disk of a package that has several; NULL: the only one */
 	struct cache *cache;                       /* required */

@@ -99,6 +99,21 @@ struct passphrase *passphrase_read(const char *file, struct err *e)
 	return s;
 }
 
+struct passphrase *passphrase_new(const void *bytes, size_t len, struct err *e)
+{
+	struct passphrase *s = NULL;
+
+	if (len > SECRET_MAX)
+		err_set(e, EFBIG, "a passphrase of more than %u bytes", SECRET_MAX);
+	else
+		s = secret_new(e);
+	if (s) {
+		memcpy(s->bytes, bytes, len);
+		s->len = len;
+	}
+	return s;
+}
+
 const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid)
 {
 	while (s && s->uuid[0] && strcasecmp(s->uuid, uuid) != 0)

@@ -24,6 +24,9 @@ struct passphrase {
  * for a single volume. */
 struct passphrase *passphrase_read(const char *file, struct err *e);
 
+/* A copy of len bytes, at most SECRET_MAX. */
+struct passphrase *passphrase_new(const void *bytes, size_t len, struct err *e);
+
 /* The first one, from s on, that is for the volume of this UUID; NULL: there is none. */
 const struct passphrase *passphrase_for(const struct passphrase *s, const char *uuid);
 

@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "util/limits.h"
+#include "util/blockdev.h"
 #include "util/err.h"
 #include "parent-search.h"
 #include "image/format.h"
@@ -138,21 +139,37 @@ static int take_parent(void *arg, struct io *io, const char *format, bool regist
 	return r;
 }
 
+/* A description by QEMU (util/blockdev.h) that says a file is followed as the name of the file. */
+static int open_plain(
+	const struct gate *g, const char *name, struct blockdev *b, struct io **io, struct err *e)
+{
+	int r = blockdev_is(name) ? blockdev_parse(b, name, e) : 0;
+
+	if (r == 0 && b->file && !blockdev_is_plain(b))
+		r = err_set(e, ENOTSUP, "it describes more than a file");
+	if (r < 0)
+		return err_in(e, "%s \"%s\"", WHAT, name);
+	return gate_open(g, b->file ? b->file : name, WHAT, io, e);
+}
+
 static int try_name(struct parent_lookup *s, const char *name)
 {
 	struct err e = ERR_INIT;
+	struct blockdev b = {.file = NULL};
 	struct io *io;
-	int r = gate_open(&s->img->gate, name, WHAT, &io, &e);
+	int r = open_plain(&s->img->gate, name, &b, &io, &e);
 	/* A file outside the allowed directories is not opened, so it may be missing, too. */
 	bool missing = r == -ENOENT || r == -ENOTDIR || r == -EACCES;
 
 	if (r == 0)
-		r = take_parent(s, io, format_of_parent(s->top, s->img), false, &e);
+		r = take_parent(
+			s, io, b.format ? b.format : format_of_parent(s->top, s->img), false, &e);
 	else
 		err_in(&e, "%s", s->img->io->name);
 	if (r < 0 && (s->e.code == 0 || (!missing && !s->found)))
 		s->e = e;
 	s->found |= !missing;
+	blockdev_free(&b);
 	return r;
 }
 

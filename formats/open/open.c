@@ -18,6 +18,8 @@
 #include "package-disk.h"
 #include "package.h"
 #include "probe.h"
+#include "util/blockdev.h"
+#include "util/bytes.h"
 #include "util/err.h"
 #include "util/limits.h"
 #include "util/protocol.h"
@@ -84,8 +86,14 @@ static const char *file_at(const char *path, const struct image_options *o, char
 int image_open(const char *path, const struct image_options *o, struct image **out, struct err *e)
 {
 	char file[PATH_MAX];
-	struct io *io = named_open(file_at(path, o, file), o, e);
+	struct io *io = named_open(file_at(path, o, file), o, e), *range;
 
+	if (io && o->range_size > 0) {
+		range = io_slice(io, o->range_start,
+			MIN(o->range_size, io->size - MIN(io->size, o->range_start)), "range", e);
+		io_unref(io);
+		io = range;
+	}
 	return io ? open_top(io, o, out, e) : -e->code;
 }
 
@@ -114,9 +122,17 @@ static char *path_of(const char *path, const char *name, const struct image_opti
 int image_open_backing(const char *path, const char *name, const struct image_options *o,
 	struct image **img, struct err *e)
 {
-	char *file = path_of(path, name, o);
-	int r = file ? image_open(file, o, img, e) : err_nomem(e);
+	struct blockdev b = {.file = NULL};
+	char *file;
+	int r = blockdev_is(name) ? blockdev_parse(&b, name, e) : 0;
 
-	free(file);
+	if (r == 0 && b.file && !blockdev_is_plain(&b))
+		r = err_set(e, ENOTSUP, "%s: as a backing file it must be a whole file", name);
+	if (r == 0) {
+		file = path_of(path, b.file ? b.file : name, o);
+		r = file ? image_open(file, o, img, e) : err_nomem(e);
+		free(file);
+	}
+	blockdev_free(&b);
 	return r;
 }

@@ -138,3 +138,69 @@ wait $holder
 
 steps() { "$@" convert -p -O raw set/r.raw x | tr '\r' '\n' | grep -c '/100%)'; }
 check "progress has steps" [ "$(steps "$VDISK")" -ge "$(steps qemu-img)" ]
+
+# Descriptions of images: --image-opts, json: and file:, and --object secret.
+
+with_offset() { # OFFSET FILE
+	dd if=/dev/zero of=set/ova bs="$1" count=1 status=none && cat "$2" >>set/ova
+}
+with_offset 1536 set/a.qcow2
+qemu-img create -q -f luks --object secret,id=s,data=letmein -o key-secret=s,iter-time=10 set/l.luks 1M
+qemu-img create -q -f qcow2 --object secret,id=s,data=letmein -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 set/l.qcow2 1M
+qemu-io --object secret,id=s,data=letmein -c 'write -P 7 64k 64k' --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=set/l.qcow2 >/dev/null
+printf letmein >set/key
+printf 'bGV0bWVpbg==\n' >set/key64
+(
+	cd set || exit
+	qemu-img create -q -f qcow2 -b 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}' -F qcow2 json.qcow2
+	qemu-img create -q -f qcow2 -u -b 'json:{"driver":"qcow2","file":{"driver":"nbd","host":"localhost"}}' -F qcow2 nbd.qcow2 1M
+	qemu-img create -q -f qcow2 -u -b 'json:{"driver":"raw","offset":1536,"file":{"driver":"file","filename":"ova"}}' -F raw range.qcow2 1M
+	qemu-img create -q -f qcow2 -u -b 'file:a.qcow2' -F qcow2 file.qcow2 2M
+)
+while read -r row; do
+	# shellcheck disable=SC2086
+	check "$row" same_as_qemu $row
+done <<'END'
+convert --image-opts driver=qcow2,file.driver=file,file.filename=a.qcow2 -O raw x
+convert --image-opts file.filename=a.qcow2,read-only=on,cache.direct=off -O raw x
+convert --image-opts qcow2,file.filename=a.qcow2 -O raw x
+convert --image-opts driver=qcow2,file.driver=raw,file.offset=1536,file.file.driver=file,file.file.filename=ova -O raw x
+convert --image-opts driver=raw,offset=512,size=4k,file.filename=r.raw -O raw x
+convert --image-opts driver=qcow2,file.filename=json.qcow2,backing=gone -O raw x
+convert --image-opts a.qcow2 -O raw x
+convert --image-opts -f qcow2 file.filename=a.qcow2 -O raw x
+convert --image-opts driver=qcow2,nonsense=1,file.filename=a.qcow2 -O raw x
+convert --image-opts driver=frob,file.filename=a.qcow2 -O raw x
+convert -f qcow2 file:a.qcow2 -O raw file:x
+convert json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}} -O raw x
+convert json:{"file":{"driver":"raw","offset":1536,"file":{"filename":"ova"}}} -O raw x
+convert json:{"file.filename":"a.qcow2"} -O raw x
+convert json:{"file -O raw x
+convert json:[] -O raw x
+convert -n --target-image-opts r.raw driver=qcow2,file.filename=a.qcow2
+convert --target-image-opts r.raw driver=raw,file.filename=x
+compare json:{"driver":"raw","file":{"filename":"r.raw"}} file:a.qcow2
+compare --image-opts driver=raw,file.filename=r.raw driver=qcow2,file.filename=a.qcow2
+create -f raw file:x 1M
+convert --object secret,id=s,data=letmein --image-opts driver=luks,key-secret=s,file.filename=l.luks -O raw x
+convert --object secret,id=s,file=key --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,id=s,format=base64,file=key64 --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,id=s,format=base64,data=bGV0bWVpbg== --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,id=s,data=wrong --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,id=t,data=letmein --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,id=s --image-opts driver=qcow2,encrypt.key-secret=s,file.filename=l.qcow2 -O raw x
+convert --object secret,data=letmein r.raw -O raw x
+convert --object secret,id=s,format=hex,data=aa r.raw -O raw x
+convert --object secret,id=s,data=x,file=key r.raw -O raw x
+convert --object frob,id=s r.raw -O raw x
+convert json.qcow2 -O raw x
+END
+check "json: and file: give the same disk" eval 'qemu-img convert -O raw set/file.qcow2 ref.raw 2>/dev/null || qemu-img convert -O raw set/a.qcow2 ref.raw; "$VDISK" convert -O raw set/file.qcow2 x.raw && cmp x.raw ref.raw'
+raw_is() { rm -f x.raw && "$VDISK" convert "$@" -O raw x.raw && cmp x.raw set/r.raw; }
+check "an image in an archive, by json:" raw_is 'json:{"file":{"driver":"raw","offset":1536,"file":{"driver":"file","filename":"set/ova"}}}'
+check "an encrypted image, by --object" eval '"$VDISK" convert --object secret,id=s,data=letmein set/l.qcow2 -O raw x.raw && qemu-io -f raw -c "read -P 7 64k 64k" x.raw | grep -q "^read"'
+check_not "a backing file on a server is refused" "$VDISK" map set/nbd.qcow2
+check_not "a backing file that is a range is refused" "$VDISK" map set/range.qcow2
+check "vdiskfs follows json: too" eval 'mkdir -p mnt && "$VDISKFS" set/json.qcow2 mnt && cmp mnt/disk.raw set/r.raw; unmount mnt'
+check_not "json: does not lead out of the allowed directories" eval 'mkdir -p o; qemu-img create -q -f qcow2 -u -b "json:{\"driver\":\"qcow2\",\"file\":{\"filename\":\"../set/a.qcow2\"}}" -F qcow2 o/out.qcow2 1M; VDISK_ALLOW= "$VDISK" map o/out.qcow2'
+check "no output was made of a description" eval '! ls | grep -E "^(json|file|driver)"'

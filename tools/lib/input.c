@@ -2,6 +2,7 @@
 /* input.c - see input.h. */
 #include "input.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "util/err.h"
 #include "io/settings.h"
 #include "report.h"
+#include "secret-object.h"
 #include "io/passphrase.h"
 #include "nbd/nbd.h"
 #include "open/open.h"
@@ -28,6 +30,23 @@ static int allow(struct input_session *s, struct err *e)
 		if (!string_list_add(&s->allow, given->v[i]))
 			return err_nomem(e);
 	return settings_add_allowed(&s->allow, e);
+}
+
+static int read_secrets(struct input_session *s, struct err *e)
+{
+	const struct given *objects = &s->args->options[OPT_OBJECT];
+	int r = passphrase_read_all(s->args->options[OPT_PASSPHRASE].v, &s->secrets, e);
+
+	for (size_t i = 0; r == 0 && i < objects->n; i++) {
+		struct passphrase *secret;
+
+		r = secret_object_read(objects->v[i], &secret, e);
+		if (r == 0) {
+			secret->next = s->secrets;
+			s->secrets = secret;
+		}
+	}
+	return r;
 }
 
 static bool is_connected(const struct input_session *s, const char *uri)
@@ -68,12 +87,11 @@ bool input_session_begin(struct input_session *s, const struct args *a)
 	if (!args_check_cache(a, OPT_CACHE, "cache option") ||
 		!args_check_cache(a, OPT_SOURCE_CACHE, "source cache option"))
 		return false;
-	if (a->options[OPT_PASSPHRASE].n > 0)
+	if (a->options[OPT_PASSPHRASE].n > 0 || a->options[OPT_OBJECT].n > 0)
 		passphrase_guard();
 	s->cache = cache_new(CACHE_BYTES, &e);
 	s->codec = s->cache ? codec_new(&e) : NULL;
-	if (s->codec && allow(s, &e) == 0 &&
-		passphrase_read_all(a->options[OPT_PASSPHRASE].v, &s->secrets, &e) == 0 &&
+	if (s->codec && allow(s, &e) == 0 && read_secrets(s, &e) == 0 &&
 		luks_headers_open(a->options[OPT_LUKS_HEADER].v, &s->luks_headers, &e) == 0)
 		return args_size(a, OPT_LUKS_MEMORY, "memory", &s->luks_memory) &&
 		       connect_servers(s);
@@ -141,10 +159,59 @@ bool input_open_as(
 	return true;
 }
 
+static bool is_described(const struct input_session *s, const char *operand)
+{
+	return args_has(s->args, OPT_IMAGE_OPTS) || blockdev_is(operand);
+}
+
+static int describe(const struct input_session *s, const char *operand, struct blockdev *b,
+	struct image_options *how, struct err *e)
+{
+	const struct given *objects = &s->args->options[OPT_OBJECT];
+	int r = args_has(s->args, OPT_IMAGE_OPTS) ? blockdev_parse_options(b, operand, e)
+						  : blockdev_parse(b, operand, e);
+
+	if (r == 0 && b->secret && !secret_object_exists(objects->v, b->secret))
+		r = err_set(e, ENOENT, "No secret with id '%s'", b->secret);
+	if (r == 0 && how->format && args_has(s->args, OPT_IMAGE_OPTS))
+		r = err_set(e, EINVAL, "--image-opts and --format are mutually exclusive");
+	if (r < 0)
+		return r;
+	if (b->format)
+		how->format = b->format;
+	how->nobacking |= b->alone;
+	if (b->offset > 0 || b->size != UINT64_MAX) {
+		how->range_start = b->offset;
+		how->range_size = b->size;
+	}
+	return 0;
+}
+
+bool input_open_operand(struct input *input, const struct input_session *s, const char *operand,
+	const char *option, const struct image_options *how)
+{
+	struct image_options options = *how;
+	struct blockdev b = {.file = NULL};
+	struct err e = ERR_INIT;
+	bool good;
+
+	if (is_described(s, operand) && describe(s, operand, &b, &options, &e) < 0) {
+		report_open(operand, option, &e);
+		blockdev_free(&b);
+		return false;
+	}
+	good = input_open_as(input, b.file ? b.file : operand, option, &options);
+	input->described = b;
+	if (options.range_size > 0)
+		input->name = operand; /* the file is not the disk */
+	return good;
+}
+
 void input_close(struct input *input)
 {
 	image_close(input->img);
 	input->img = NULL;
+	blockdev_free(&input->described);
 }
 
 /* The text after key up to the next comma, malloc'ed; NULL if key does not occur. */
@@ -214,7 +281,7 @@ int input_run(
 		options.repair = how & INPUT_REPAIR;
 		options.locked = how & INPUT_LOCKED;
 		options.lenient = how & INPUT_LENIENT;
-		if (input_open(&input, a->operands[0], &options)) {
+		if (input_open_operand(&input, &s, a->operands[0], "-f ", &options)) {
 			input.json = json;
 			status = work(a, &input);
 			/* Also after a failure: part of the changes may have been written. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "image/image.h"
+#include "util/blockdev.h"
 #include "util/string-list.h"
 
 struct args;
@@ -30,7 +31,8 @@ struct input_session {
 };
 
 struct input {
-	const char *name; /* as the user gave it */
+	const char *name;          /* as the user gave it */
+	struct blockdev described; /* the name that was a description; or {0} */
 	struct image_options how;
 	struct image *img;
 	const struct state *state; /* the live state, or the snapshot of -l */
@@ -44,6 +46,11 @@ void input_session_end(struct input_session *s);
 
 /* Options for an image of this format (NULL: probe it), which the verb may change. */
 struct image_options input_session_options(const struct input_session *s, const char *format);
+
+/* Opens an operand: a name, or a description of --image-opts, json: or file:.  False after an
+ * error; option as below.  input must not move until it is closed. */
+bool input_open_operand(struct input *input, const struct input_session *s, const char *operand,
+	const char *option, const struct image_options *how);
 
 /* Opens name; false after an error.  input must not move until it is closed. */
 bool input_open(struct input *input, const char *name, const struct image_options *how);

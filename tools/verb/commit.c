@@ -36,8 +36,9 @@ struct committing {
 	const char *name;
 	struct layer *layers; /* from the given image to the base */
 	size_t n;
-	bool empties;  /* the given image is emptied afterwards */
-	uint64_t rate; /* limit in bytes per second; 0: none */
+	bool is_described; /* the name is a description, and layers have the paths */
+	bool empties;      /* the given image is emptied afterwards */
+	uint64_t rate;     /* limit in bytes per second; 0: none */
 	struct timespec begun;
 	uint64_t written;
 	struct progress progress;
@@ -71,9 +72,12 @@ static bool find_layers(struct committing *c)
 	struct image_options how =
 		input_session_options(&c->session, args_value(c->args, OPT_FORMAT));
 	struct input chain = {0};
-	size_t n = input_open(&chain, c->name, &how) ? find_base(c, chain.img) : 0;
+	size_t n = input_open_operand(&chain, &c->session, c->name, "-f ", &how)
+			   ? find_base(c, chain.img)
+			   : 0;
 	const struct image *img = chain.img;
 
+	c->is_described = chain.described.file != NULL;
 	if (n > 0)
 		c->layers = calloc(n + 1, sizeof c->layers[0]);
 	for (; c->layers && c->n <= n; img = img->parent) {
@@ -101,7 +105,7 @@ static bool open_layer(struct committing *c, size_t i)
 	how.nobacking = !base;
 	how.write = base || (i == 0 && c->empties);
 	how.nosync = how.write && args_is(c->args, OPT_CACHE, "unsafe");
-	return input_open(&l->input, i == 0 ? c->name : l->path, &how);
+	return input_open(&l->input, i == 0 && !c->is_described ? c->name : l->path, &how);
 }
 
 static struct view *disk_of(const struct committing *c, size_t i)

@@ -176,8 +176,8 @@ int run_compare(const struct args *a)
 	if (input_session_begin(&s, a)) {
 		how1 = input_session_options(&s, args_value(a, OPT_FORMAT));
 		how2 = input_session_options(&s, args_value(a, OPT_FORMAT2));
-		if (input_open(&c.a, a->operands[0], &how1) &&
-			input_open_as(&c.b, a->operands[1], "-F ", &how2))
+		if (input_open_operand(&c.a, &s, a->operands[0], "-f ", &how1) &&
+			input_open_operand(&c.b, &s, a->operands[1], "-F ", &how2))
 			status = compare(&c, threads);
 	}
 	input_close(&c.a);

@@ -24,6 +24,7 @@
 #include "open/create.h"
 #include "open/open.h"
 #include "open/registry.h"
+#include "util/blockdev.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "verbs.h"
@@ -45,6 +46,7 @@ struct converting {
 	size_t n;
 	uint64_t size; /* sum of the inputs */
 	struct create_args creation;
+	struct blockdev target; /* of --target-image-opts */
 	struct output output;
 	struct input out;
 	struct copy copy;
@@ -84,7 +86,7 @@ static bool open_inputs(struct converting *c)
 	for (size_t i = 0; i < c->n; i++) {
 		struct input *input = &c->inputs[i];
 
-		if (!input_open(input, a->operands[i], &how) ||
+		if (!input_open_operand(input, &c->session, a->operands[i], "-f ", &how) ||
 			!input_choose_state(input, args_value(a, OPT_SNAPSHOT)))
 			return false;
 		if (__builtin_add_overflow(c->size, input->state->view->size, &c->size) ||
@@ -119,7 +121,7 @@ static bool is_other_image(const struct converting *c)
 	struct image *img = NULL;
 	bool is;
 
-	if (c->create || args_has(c->args, OPT_OUTPUT_FORMAT))
+	if (c->create || args_has(c->args, OPT_OUTPUT_FORMAT) || c->target.format)
 		return false;
 	how.nobacking = how.share = how.locked = true;
 	how.warn = NULL;
@@ -283,6 +285,26 @@ static int convert(struct converting *c)
 	return status;
 }
 
+/* --target-image-opts. */
+static bool describe_output(struct converting *c)
+{
+	struct err e = ERR_INIT;
+
+	if (!args_has(c->args, OPT_TARGET_OPTS) || !c->name)
+		return true;
+	if (c->create)
+		return !report("--target-image-opts requires use of -n flag");
+	if (blockdev_parse_options(&c->target, c->name, &e) < 0)
+		return !report_open(c->name, "-O ", &e);
+	if (c->target.offset > 0 || c->target.size != UINT64_MAX)
+		return !report(
+			"Could not open '%s': a range of a file cannot be written to", c->name);
+	c->name = c->target.file;
+	if (c->target.format)
+		c->format = registry_find(c->target.format);
+	return c->format || !report_format("Unknown driver", c->target.format);
+}
+
 int run_convert(const struct args *a)
 {
 	struct converting c = {
@@ -293,6 +315,9 @@ int run_convert(const struct args *a)
 	};
 	int status;
 
+	/* "-o help" needs no operands. */
+	c.n = a->n > 0 ? a->n - 1 : 0;
+	c.name = a->n > 0 ? blockdev_path(a->operands[c.n]) : NULL;
 	if (c.copy.threads == 0 ||
 		!args_size(a, OPT_SPARSE, "buffer size for sparse output", &c.copy.sparse))
 		return EXIT_FAILURE;
@@ -302,14 +327,12 @@ int run_convert(const struct args *a)
 			      "(fully allocates output).",
 			SECTOR, MAX_SPARSE);
 	c.format = create_args_format(a, OPT_OUTPUT_FORMAT);
-	if (!c.format)
+	if (!c.format || !describe_output(&c))
 		return EXIT_FAILURE;
 	c.is_raw = c.format == registry_find("raw");
-	/* "-o help" needs no operands. */
-	c.n = a->n > 0 ? a->n - 1 : 0;
-	c.name = a->n > 0 ? a->operands[c.n] : NULL;
 	c.inputs = calloc(c.n + 1, sizeof c.inputs[0]);
 	status = c.inputs ? convert(&c) : report("out of memory");
 	free(c.inputs);
+	blockdev_free(&c.target);
 	return status;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "lib/args.h"
+#include "util/blockdev.h"
 #include "util/err.h"
 #include "lib/create-args.h"
 #include "lib/output.h"
@@ -20,7 +21,7 @@ static int create(const struct args *a, struct create_args *c, const char *name)
 	int r = image_create_check(c->format, &c->request, &e);
 
 	if (r == 0 && !args_has(a, OPT_QUIET)) {
-		create_args_print(c, name);
+		create_args_print(c, a->operands[0]);
 		fflush(stdout);
 	}
 	if (r == 0)
@@ -44,17 +45,17 @@ int run_create(const struct args *a)
 {
 	const struct format *f = create_args_format(a, OPT_FORMAT);
 	struct input_session s;
+	const char *name = a->n > 0 ? blockdev_path(a->operands[0]) : NULL;
 	struct create_args c = {0};
 	int status = EXIT_FAILURE;
 
 	if (!f)
 		return EXIT_FAILURE;
-	if (input_session_begin(&s, a) &&
-		create_args_begin(&c, &s, f, a->n > 0 ? a->operands[0] : NULL, &status)) {
+	if (input_session_begin(&s, a) && create_args_begin(&c, &s, f, name, &status)) {
 		if (a->n != 1 && a->n != 2)
 			status = args_misused("Expecting image file name");
-		else if (create_args_size(&c, a->operands[0], a->n == 2 ? a->operands[1] : NULL))
-			status = create(a, &c, a->operands[0]);
+		else if (create_args_size(&c, name, a->n == 2 ? a->operands[1] : NULL))
+			status = create(a, &c, name);
 	}
 	create_args_end(&c);
 	input_session_end(&s);

@@ -161,7 +161,8 @@ static int rebase(struct rebasing *b)
 	how.write = true;
 	how.nobacking = unsafe;
 	how.nosync = args_is(b->args, OPT_CACHE, "unsafe");
-	if (!check_format(b) || !input_open(&b->input, b->args->operands[0], &how))
+	if (!check_format(b) ||
+		!input_open_operand(&b->input, &b->session, b->args->operands[0], "-f ", &how))
 		return EXIT_FAILURE;
 	img = b->input.img;
 	if (!img->format->set_backing)
