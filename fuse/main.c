@@ -84,7 +84,6 @@ struct daemon {
 	struct launch launch;
 	struct supervisor supervisor;
 	struct cow cow;
-	const char *backing[2]; /* see struct image_options */
 };
 
 /* The program whose options the hints name. */
@@ -123,27 +122,16 @@ static int prepare_opening(struct daemon *d, struct err *e)
 {
 	const struct options *o = &d->options;
 
-	d->backing[0] = o->backing;
 	d->how = (struct image_options){
-		.format = o->format,
-		.allow = (const char *const *)o->allow.v,
-		.search = (const char *const *)o->search.v,
-		.parent_formats = (const char *const *)o->parent_formats.v,
-		.nobacking = o->nobacking,
 		.detect_zeroes = true,
 		.copy_on_read = o->copy_on_read,
-		.share = o->share,
-		.backing = d->backing,
 		.nbd = d->servers.list,
-		.nosnapshots = o->nosnapshots,
-		.disk = o->disk,
-		.ignore_parent_id = o->ignore_parent_id,
 		.secrets = d->secrets,
 		.luks_headers = d->luks_headers,
-		.luks_memory = o->luks_memory,
-		.cache = cache_new(o->cache, e),
+		.cache = cache_new((size_t)o->words.cache, e),
 		.warn = warn,
 	};
+	open_words_apply(&d->options.words, &d->how);
 	if (!d->how.cache)
 		return -e->code;
 	d->how.codec = codec_new(e);
@@ -242,14 +230,14 @@ static int show_directory(struct daemon *d, struct err *e)
 	struct shown_dir shown;
 	struct statvfs st;
 
-	if (d->options.cow || d->options.backing || d->options.disk)
+	if (d->options.cow || d->options.words.backing || d->options.words.disk)
 		return err_set(e, ENOTSUP, "%s: %s is for one image, not for a directory",
 			d->options.image,
-			d->options.cow       ? "cow"
-			: d->options.backing ? "backing"
-					     : "disk");
-	if (keep_directories(d, &d->options.allow, e) < 0 ||
-		keep_directories(d, &d->options.search, e) < 0 || open_directory(d, e) < 0)
+			d->options.cow             ? "cow"
+			: d->options.words.backing ? "backing"
+						   : "disk");
+	if (keep_directories(d, &d->options.words.allow, e) < 0 ||
+		keep_directories(d, &d->options.words.search, e) < 0 || open_directory(d, e) < 0)
 		return -e->code;
 	shown = (struct shown_dir){
 		.path = d->directory,
@@ -302,7 +290,7 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.is_remote = d->servers.n > 0;
 	passthrough_init(&d->server.passthrough, !d->options.writable && !d->options.nopassthrough);
 	coherence_init(&d->server.coherence);
-	readahead_budget_init(&d->server.readahead, d->options.cache);
+	readahead_budget_init(&d->server.readahead, (size_t)d->options.words.cache);
 	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
 	if (!d->server.pool)
 		return -e->code;
@@ -346,15 +334,16 @@ static int set_up(struct daemon *d)
 		d->child.printed};
 	struct err e = ERR_INIT;
 
-	if (o->passphrases.n > 0)
+	if (o->words.passphrases.n > 0)
 		passphrase_guard();
-	if (passphrase_read_all((const char *const *)o->passphrases.v, &d->secrets, &e) < 0)
+	if (passphrase_read_all((const char *const *)o->words.passphrases.v, &d->secrets, &e) < 0)
 		return report(&e);
 	/* Inherited descriptors would keep locks and pipes of other programs open as long as the
 	 * mount.  A name such as /dev/fd/3 may refer to one, also the file of a passphrase. */
 	if (!strstr(o->image, "/fd/") && !strstr(o->mountpoint, "/fd/"))
 		process_close_others(ours, sizeof ours / sizeof ours[0]);
-	if (luks_headers_open((const char *const *)o->luks_headers.v, &d->luks_headers, &e) < 0 ||
+	if (luks_headers_open((const char *const *)o->words.luks_headers.v, &d->luks_headers, &e) <
+			0 ||
 		open_server(d, &e) < 0)
 		return report(&e);
 	if (open_mount(d, &e) < 0)

@@ -26,7 +26,7 @@ struct vdisk_image {
 	struct image_options how; /* borrows from words */
 	struct passphrase *secrets;
 	struct luks_header_file *luks_headers;
-	struct nbd_server *servers[2]; /* of the path, or NULL; ended by NULL */
+	struct nbd_server *servers[3]; /* of the image and its backing file; NULL-terminated */
 	struct image *img;
 	atomic_uint disks;   /* that are open */
 	atomic_uint changes; /* of the live disk, by others than volumes */

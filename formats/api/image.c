@@ -67,33 +67,40 @@ static int read_words(struct vdisk_image *image, const char *const *words, struc
 	return open_words_check(&image->words, write ? OPEN_WRITE : OPEN_READ, e);
 }
 
-/* Connects the server if path is its URI.  An image names none. */
-static int connect_server(struct vdisk_image *image, const char *path, struct err *e)
+/* Connects the servers whose URIs the caller has given.  An image names none. */
+static int connect_servers(struct vdisk_image *image, const char *path, struct err *e)
 {
 	const struct open_words *words = &image->words;
-	const struct nbd_options o = {
-		.tls_certs = words->tls_certs,
-		.tls_psk = words->tls_psk,
-		.write = image->how.write,
-		.timeout = (unsigned)words->nbd_timeout,
-	};
+	const char *const names[] = {path, words->backing};
+	struct nbd_server **next = image->servers;
+	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < 2; i++) {
+		struct nbd_options o = open_words_server(words, path, names[i]);
+
+		if (!names[i] || !protocol_is_nbd(names[i]))
+			continue;
+		o.write = image->how.write && i == 0;
+		r = nbd_server_connect(names[i], &o, next, e);
+		if (r == 0)
+			next++;
+	}
 	image->how.nbd = image->servers;
-	return protocol_is_nbd(path) ? nbd_server_connect(path, &o, &image->servers[0], e) : 0;
+	return r;
 }
 
 /* What was opened is freed by image_free, also after an error. */
 static int open_image(struct vdisk_image *image, const char *path, struct err *e)
 {
 	struct image_options *how = &image->how;
-	const struct open_words *words = &image->words;
+	struct open_words *words = &image->words;
 	int r = passphrase_read_all((const char *const *)words->passphrases.v, &image->secrets, e);
 
 	if (r == 0)
 		r = luks_headers_open(
 			(const char *const *)words->luks_headers.v, &image->luks_headers, e);
 	if (r == 0)
-		r = connect_server(image, path, e);
+		r = connect_servers(image, path, e);
 	if (r < 0)
 		return r;
 	open_words_apply(words, how);
@@ -109,7 +116,8 @@ static void image_free(struct vdisk_image *image)
 {
 	volumes_forget(image);
 	image_close(image->img);
-	nbd_server_disconnect(image->servers[0]);
+	for (struct nbd_server **s = image->servers; *s; s++)
+		nbd_server_disconnect(*s);
 	passphrase_free(image->secrets);
 	luks_headers_free(image->luks_headers);
 	codec_free(image->how.codec);

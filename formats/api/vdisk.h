@@ -70,6 +70,7 @@ typedef void vdisk_warning(void *arg, const char *text);
  *     passphrase-file=FILE  a passphrase for encrypted images and volumes; UUID:FILE: for one
  *     luks-header=FILE      a LUKS header that is not on its device; UUID:FILE: for one
  *     luks-memory=SIZE      memory that a LUKS key slot may need (1280M)
+ *     backing=PATH          the parent, as path, in the place of the one that the image names
  *     nobacking             parents are not opened: bytes of theirs are EIO
  *     ignore_parent_id      a parent that was modified after its child was created is accepted
  *     share                 an image that another program has open for writing is read anyway

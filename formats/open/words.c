@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "image/image.h"
@@ -31,6 +32,7 @@ static const struct word {
 	{"luks-header=", LIST, offsetof(struct open_words, luks_headers), 0, NULL},
 	{"luks-memory=", SIZE, offsetof(struct open_words, luks_memory), 1u << 10, "1K"},
 	{"cache=", SIZE, offsetof(struct open_words, cache), 1u << 20, "1M"},
+	{"backing=", TEXT, offsetof(struct open_words, backing), 0, NULL},
 	{"tls-certs=", TEXT, offsetof(struct open_words, tls_certs), 0, NULL},
 	{"tls-psk=", TEXT, offsetof(struct open_words, tls_psk), 0, NULL},
 	{"nbd-timeout=", SECONDS, offsetof(struct open_words, nbd_timeout), 0, NULL},
@@ -144,8 +146,10 @@ int open_words_check(const struct open_words *w, enum open_use use, struct err *
 	return r < 0 ? r : check_directories(&w->search, "search", e);
 }
 
-void open_words_apply(const struct open_words *w, struct image_options *how)
+void open_words_apply(struct open_words *w, struct image_options *how)
 {
+	w->backing_list[0] = w->backing;
+	how->backing = w->backing_list;
 	how->format = w->format;
 	how->disk = w->disk;
 	how->allow = (const char *const *)w->allow.v;
@@ -156,6 +160,23 @@ void open_words_apply(const struct open_words *w, struct image_options *how)
 	how->share = w->share;
 	how->nosnapshots = w->nosnapshots;
 	how->ignore_parent_id = w->ignore_parent_id;
+}
+
+static bool is_tls(const char *uri)
+{
+	return uri && strncasecmp(uri, "nbds", 4) == 0;
+}
+
+/* Keys are for one server of two, if the other has no TLS; if neither has, that is an error. */
+struct nbd_options open_words_server(const struct open_words *w, const char *path, const char *uri)
+{
+	bool has_keys = is_tls(uri) || (!is_tls(path) && !is_tls(w->backing));
+
+	return (struct nbd_options){
+		.tls_certs = has_keys ? w->tls_certs : NULL,
+		.tls_psk = has_keys ? w->tls_psk : NULL,
+		.timeout = (unsigned)w->nbd_timeout,
+	};
 }
 
 void open_words_offer(struct nearest *near)
@@ -178,6 +199,7 @@ void open_words_free(struct open_words *w)
 {
 	free(w->format);
 	free(w->disk);
+	free(w->backing);
 	free(w->tls_certs);
 	free(w->tls_psk);
 	string_list_free(&w->allow);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nbd/nbd.h"
 #include "util/string-list.h"
 
 struct err;
@@ -16,7 +17,8 @@ struct nearest;
 /* {0} is an empty one. */
 struct open_words {
 	char *format;
-	char *disk;                /* the name of a disk in a package */
+	char *disk;    /* the name of a disk in a package */
+	char *backing; /* path or URI: the parent, in the place of the one that is recorded */
 	char *tls_certs, *tls_psk; /* see nbd/nbd.h */
 	uint64_t nbd_timeout;      /* seconds; 0: the default of the library */
 	struct string_list allow, search, parent_formats;
@@ -24,6 +26,7 @@ struct open_words {
 	uint64_t luks_memory;                         /* bytes; 0: the default of the library */
 	uint64_t cache;                               /* bytes; 0: not given */
 	bool nobacking, share, nosnapshots, ignore_parent_id;
+	const char *backing_list[2]; /* private */
 };
 
 /* The bytes of a cache for which no size is given. */
@@ -41,7 +44,11 @@ int open_words_check(const struct open_words *w, enum open_use use, struct err *
 
 /* Sets the members of how that have words, which borrows them.  Passphrases, LUKS headers and the
  * cache are the caller's to open. */
-void open_words_apply(const struct open_words *w, struct image_options *how);
+void open_words_apply(struct open_words *w, struct image_options *how);
+
+/* How the server of a URI is connected, which is that of the image at path or of its backing file.
+ */
+struct nbd_options open_words_server(const struct open_words *w, const char *path, const char *uri);
 
 /* Offers each word, as "format=" or "share". */
 void open_words_offer(struct nearest *near);

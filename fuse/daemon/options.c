@@ -25,20 +25,12 @@
 #include "child-server.h"
 #include "servers.h"
 
-#define DEFAULT_CACHE (32u << 20)
-#define MIN_CACHE     (1u << 20)
-#define MAX_THREADS   128
-#define DEFAULT_IDLE  10
-#define MAX_IDLE      86400
-#define MAX_TIMEOUT   86400
-#define NO_HOLDER     (-1)
+#define MAX_THREADS  128
+#define DEFAULT_IDLE 10
+#define MAX_IDLE     86400
+#define NO_HOLDER    (-1)
 
 enum {
-	KEY_ALLOW,
-	KEY_SEARCH,
-	KEY_PARENT_FORMAT,
-	KEY_PASSPHRASE,
-	KEY_LUKS_HEADER,
 	KEY_DEBUG,
 	KEY_ALLOW_OTHER,
 	KEY_REMOUNT,
@@ -65,27 +57,10 @@ static const struct fuse_opt spec[] = {
 	SET("-s", single_thread),
 	FUSE_OPT_KEY("-d", KEY_DEBUG),
 	FUSE_OPT_KEY("debug", KEY_DEBUG),
-	VALUE("format=%s", format),
 	VALUE("snapshot=%s", snapshot),
-	VALUE("disk=%s", disk),
-	FUSE_OPT_KEY("allow=", KEY_ALLOW),
-	FUSE_OPT_KEY("search=", KEY_SEARCH),
-	FUSE_OPT_KEY("parent_format=", KEY_PARENT_FORMAT),
-	FUSE_OPT_KEY("passphrase-file=", KEY_PASSPHRASE),
-	FUSE_OPT_KEY("luks-header=", KEY_LUKS_HEADER),
-	VALUE("luks-memory=%s", luks_memory_word),
-	VALUE("backing=%s", backing),
-	VALUE("tls-certs=%s", tls_certs),
-	VALUE("tls-psk=%s", tls_psk),
-	VALUE("nbd-timeout=%s", nbd_timeout_word),
-	SET("nobacking", nobacking),
-	SET("share", share),
-	SET("nosnapshots", nosnapshots),
 	SET("nopassthrough", nopassthrough),
-	SET("ignore_parent_id", ignore_parent_id),
 	SET("hints=vdisk", vdisk_hints), /* vdisk mount: hints name its options */
 	VALUE("sandbox=%s", sandbox_word),
-	VALUE("cache=%s", cache_word),
 	VALUE("threads=%s", threads_word),
 	VALUE("idle=%s", idle_word),
 	VALUE("uid=%s", uid_word),
@@ -234,11 +209,6 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *fmt, ...)
 	return -1;
 }
 
-static int add_value(struct string_list *list, const char *arg)
-{
-	return string_list_add(list, strchr(arg, '=') + 1) ? 0 : complain("out of memory");
-}
-
 static int parse_name(struct options *o, const char *arg)
 {
 	char **name = !o->image ? &o->image : &o->mountpoint;
@@ -263,10 +233,24 @@ static int refuse_option(const char *arg)
 			return complain("option \"%s\" needs a value: %s=...", arg, arg);
 		nearest_offer(&near, known->templ);
 	}
+	if (open_words_has_value(arg))
+		return complain("option \"%s\" needs a value: %s=...", arg, arg);
+	open_words_offer(&near);
 	if (near.best)
 		return complain("unknown option \"%s\"; did you mean \"%.*s\"?", arg,
 			(int)near.length, near.best);
 	return complain("unknown option \"%s\"; vdiskfs --help lists them", arg);
+}
+
+/* The options that say how an image is opened are those of the library. */
+static int parse_word(struct options *o, const char *arg)
+{
+	struct err e = ERR_INIT;
+	int ret = open_words_add(&o->words, arg, &e);
+
+	if (ret == -ENOENT)
+		return o->helper.sloppy ? 0 : refuse_option(arg);
+	return ret < 0 ? complain("%s", e.text) : 0;
 }
 
 /* For fuse_opt_parse: 0 if the option is handled, 1 to pass it on to libfuse, -1 after an error. */
@@ -276,16 +260,6 @@ static int parse_option(void *data, const char *arg, int key, struct fuse_args *
 
 	(void)out;
 	switch (key) {
-	case KEY_ALLOW:
-		return add_value(&o->allow, arg);
-	case KEY_SEARCH:
-		return add_value(&o->search, arg);
-	case KEY_PARENT_FORMAT:
-		return add_value(&o->parent_formats, arg);
-	case KEY_PASSPHRASE:
-		return add_value(&o->passphrases, arg);
-	case KEY_LUKS_HEADER:
-		return add_value(&o->luks_headers, arg);
 	case KEY_DEBUG:
 		o->debug = o->foreground = 1;
 		return 1;
@@ -300,9 +274,7 @@ static int parse_option(void *data, const char *arg, int key, struct fuse_args *
 	default:
 		if (strncmp(arg, "x-", 2) == 0 || strncmp(arg, "X-", 2) == 0)
 			return 0; /* fstab options for other programs */
-		if (o->helper.sloppy)
-			return 0;
-		return refuse_option(arg);
+		return parse_word(o, arg);
 	}
 }
 
@@ -318,32 +290,6 @@ static int parse_sandbox(struct options *o)
 		o->sandbox = SANDBOX_OFF;
 	else
 		return complain("sandbox=%s: expected on, strict or off", word);
-	return 0;
-}
-
-static int parse_cache(struct options *o)
-{
-	uint64_t size;
-	int ret;
-
-	o->cache = DEFAULT_CACHE;
-	if (!o->cache_word)
-		return 0;
-	ret = size_parse(o->cache_word, &size);
-	if (ret == -EINVAL)
-		return complain("cache=%s: expected a size such as 64M", o->cache_word);
-	if (ret < 0 || size > SIZE_MAX / 2 || size < MIN_CACHE)
-		return complain("cache=%s: must be at least 1M and fit in memory", o->cache_word);
-	o->cache = (size_t)size;
-	return 0;
-}
-
-static int parse_luks_memory(struct options *o)
-{
-	if (!o->luks_memory_word)
-		return 0;
-	if (size_parse(o->luks_memory_word, &o->luks_memory) < 0 || o->luks_memory < 1024)
-		return complain("luks-memory=%s: expected a size such as 4G", o->luks_memory_word);
 	return 0;
 }
 
@@ -377,7 +323,6 @@ static unsigned long default_threads(const struct options *o)
 static int parse_numbers(struct options *o)
 {
 	unsigned long uid = getuid(), gid = getgid(), mask = 0, idle = DEFAULT_IDLE;
-	unsigned long timeout = NBD_TIMEOUT;
 	unsigned long threads = default_threads(o);
 
 	/* (uid_t)-1 is no user: chown(2) leaves the owner unchanged for it. */
@@ -393,10 +338,6 @@ static int parse_numbers(struct options *o)
 	if (!read_number(o->idle_word, 10, MAX_IDLE, &idle))
 		return complain(
 			"idle=%s: expected a number of seconds up to %d", o->idle_word, MAX_IDLE);
-	if (!read_number(o->nbd_timeout_word, 10, MAX_TIMEOUT, &timeout) || timeout < 1)
-		return complain("nbd-timeout=%s: expected a number of seconds from 1 to %d",
-			o->nbd_timeout_word, MAX_TIMEOUT);
-	o->nbd_timeout = (unsigned)timeout;
 	o->access.uid = (uid_t)uid;
 	o->access.gid = (gid_t)gid;
 	o->access.has_umask = o->umask_word;
@@ -421,36 +362,21 @@ static int parse_writable(struct options *o)
 		return complain("-o ro cannot be combined with rw, writable or cow");
 	if (o->writable && o->snapshot)
 		return complain("-o snapshot=%s: a snapshot cannot be written", o->snapshot);
-	if (o->writable && o->nobacking)
-		return complain("-o nobacking: writing may need data of the parent");
 	if (o->copy_on_read && !o->cow_file)
 		return complain("-o copy_on_read: it needs a file for what was read: -o cow=FILE");
-	if (o->writable && !o->cow && o->share)
-		return complain(
-			"-o share: an image that another program writes to cannot be written");
-	return 0;
-}
-
-/* A mistyped directory would be without effect and hard to find. */
-static int check_directories(const struct string_list *dirs, const char *option)
-{
-	for (size_t i = 0; i < dirs->n; i++) {
-		struct stat st;
-
-		if (stat(dirs->v[i], &st) < 0)
-			return complain("%s=%s: %s", option, dirs->v[i], strerror(errno));
-		if (!S_ISDIR(st.st_mode))
-			return complain("%s=%s: not a directory", option, dirs->v[i]);
-	}
 	return 0;
 }
 
 /* After those of the options were checked: a directory of the settings may be missing. */
-static int add_allowed(struct options *o)
+static int check_words(struct options *o)
 {
+	enum open_use use = o->cow ? OPEN_OVERLAY : o->writable ? OPEN_WRITE : OPEN_READ;
 	struct err e = ERR_INIT;
 
-	return settings_add_allowed(&o->allow, &e) < 0 ? complain("%s", e.text) : 0;
+	if (open_words_check(&o->words, use, &e) < 0 ||
+		settings_add_allowed(&o->words.allow, &e) < 0)
+		return complain("%s", e.text);
+	return 0;
 }
 
 static int check_and_complete(struct options *o)
@@ -461,21 +387,17 @@ static int check_and_complete(struct options *o)
 		return complain("%s: no mount point given; see vdiskfs --help", o->image);
 	if (o->max_read == 0 || o->max_read > READ_MAX)
 		o->max_read = READ_MAX;
-	if (parse_writable(o) < 0 || parse_sandbox(o) < 0 || parse_cache(o) < 0 ||
-		parse_luks_memory(o) < 0 || parse_numbers(o) < 0)
+	if (parse_writable(o) < 0 || parse_sandbox(o) < 0 || parse_numbers(o) < 0)
 		return -1;
 	/* Programs that the daemon starts must not keep the pipe open. */
 	if (o->holder != NO_HOLDER && fcntl(o->holder, F_SETFD, FD_CLOEXEC) < 0)
 		return complain("holder=%d: %s", o->holder, strerror(errno));
-	if (check_directories(&o->allow, "allow") < 0 ||
-		check_directories(&o->search, "search") < 0)
-		return -1;
-	return add_allowed(o);
+	return check_words(o);
 }
 
 enum options_verdict options_parse(struct options *o, int argc, char **argv)
 {
-	*o = (struct options){.holder = NO_HOLDER};
+	*o = (struct options){.holder = NO_HOLDER, .words.cache = OPEN_CACHE};
 	if (!mount_helper_translate(&o->helper, argc, argv))
 		return OPTIONS_BAD;
 	if (!o->helper.is_helper &&
@@ -501,20 +423,12 @@ void options_free(struct options *o)
 {
 	fuse_opt_free_args(&o->fuse);
 	mount_helper_free(&o->helper);
-	string_list_free(&o->allow);
-	string_list_free(&o->search);
-	string_list_free(&o->parent_formats);
-	string_list_free(&o->passphrases);
-	string_list_free(&o->luks_headers);
+	open_words_free(&o->words);
 	free(o->image);
 	free(o->mountpoint);
-	free(o->format);
 	free(o->snapshot);
-	free(o->disk);
 	free(o->cow_file);
 	free(o->sandbox_word);
-	free(o->cache_word);
-	free(o->luks_memory_word);
 	free(o->threads_word);
 	free(o->idle_word);
 	free(o->uid_word);
@@ -522,8 +436,4 @@ void options_free(struct options *o)
 	free(o->umask_word);
 	free(o->command);
 	free(o->command_name);
-	free(o->backing);
-	free(o->tls_certs);
-	free(o->tls_psk);
-	free(o->nbd_timeout_word);
 }

@@ -11,30 +11,22 @@
 #include "base/access.h"
 #include "mount-helper.h"
 #include "sandbox.h"
-#include "util/string-list.h"
+#include "open/words.h"
 
 struct options {
 	char *image, *mountpoint; /* image: a path, the URI of an NBD server, or a command */
 	char **command; /* of the server that image names; NULL-terminated; NULL: it names none */
-	char *backing;  /* in place of the name in the top image: a path or a URI; or NULL */
-	char *tls_certs, *tls_psk; /* see nbd/nbd.h */
-	unsigned nbd_timeout;      /* seconds */
-	char *format;
+	struct open_words words; /* how the images are opened */
 	char *snapshot;
-	char *disk; /* of a package */
-	struct string_list allow, search, parent_formats;
-	struct string_list passphrases, luks_headers; /* files, or UUID:FILE */
-	uint64_t luks_memory;                         /* bytes; 0: as the library has it */
 	int writable;     /* the live state is writable: the image, or with cow the overlay */
 	int cow;          /* the image itself is not changed */
 	char *cow_file;   /* the overlay; NULL: a temporary one */
 	int copy_on_read; /* the overlay keeps what is read */
-	int nobacking, share, nosnapshots, ignore_parent_id, nopassthrough;
+	int nopassthrough;
 	int vdisk_hints; /* hints name options of vdisk */
 	struct access access;
 	int foreground, debug, single_thread;
 	enum sandbox_mode sandbox;
-	size_t cache;     /* bytes */
 	unsigned threads; /* workers */
 	unsigned max_read;
 	int holder;            /* the read end of a pipe, see ops/holder.h; -1: none */
@@ -44,8 +36,8 @@ struct options {
 
 	/* Unparsed values, for options.c only. */
 	int rw, ro, mount_words, list_formats, help, version;
-	char *sandbox_word, *cache_word, *threads_word, *idle_word, *luks_memory_word, *uid_word,
-		*gid_word, *umask_word, *nbd_timeout_word, *command_name;
+	char *sandbox_word, *threads_word, *idle_word, *uid_word, *gid_word, *umask_word,
+		*command_name;
 };
 
 enum options_verdict {

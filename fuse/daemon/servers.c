@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <strings.h>
 
 #include "nbd/nbd.h"
 #include "util/err.h"
@@ -14,33 +13,19 @@
 bool servers_any(const struct options *o)
 {
 	return o->command || protocol_is_nbd(o->image) ||
-	       (o->backing && protocol_is_nbd(o->backing));
-}
-
-static bool is_tls(const char *uri)
-{
-	return uri && strncasecmp(uri, "nbds", 4) == 0;
-}
-
-/* Keys are for one server of two, if the other has no TLS; if neither has, that is an error. */
-static bool wants_keys(const struct options *o, const char *uri)
-{
-	return is_tls(uri) || (!is_tls(o->image) && !is_tls(o->backing));
+	       (o->words.backing && protocol_is_nbd(o->words.backing));
 }
 
 /* name: of the server in messages; NULL: its URI. */
 static int connect_one(struct servers *s, const struct options *o, const char *uri,
 	const char *name, bool write, struct err *e)
 {
-	const struct nbd_options how = {
-		.tls_certs = wants_keys(o, uri) ? o->tls_certs : NULL,
-		.tls_psk = wants_keys(o, uri) ? o->tls_psk : NULL,
-		.write = write,
-		.timeout = o->nbd_timeout,
-		.name = name,
-	};
-	int ret = nbd_server_connect(uri, &how, &s->list[s->n], e);
+	struct nbd_options how = open_words_server(&o->words, o->image, uri);
+	int ret;
 
+	how.write = write;
+	how.name = name;
+	ret = nbd_server_connect(uri, &how, &s->list[s->n], e);
 	if (ret == 0)
 		s->n++;
 	return ret;
@@ -77,8 +62,8 @@ int servers_connect(struct servers *s, const struct options *o, struct child_ser
 		ret = connect_child(s, o, child, write, log, e);
 	else if (protocol_is_nbd(o->image))
 		ret = connect_one(s, o, o->image, NULL, write, e);
-	if (ret == 0 && o->backing && protocol_is_nbd(o->backing))
-		ret = connect_one(s, o, o->backing, NULL, false, e);
+	if (ret == 0 && o->words.backing && protocol_is_nbd(o->words.backing))
+		ret = connect_one(s, o, o->words.backing, NULL, false, e);
 	return ret;
 }
 
