@@ -79,7 +79,7 @@ FUSE    := $(sort $(shell find fuse -name '*.c'))
 # Linked into the unit tests.
 TREE    := $(wildcard fuse/base/*.c fuse/tree/*.c) fuse/daemon/seccomp.c fuse/ops/readahead.c
 TOOLS   := $(sort $(shell find tools -name '*.c' ! -path 'tools/nbdkit/*'))
-UNIT    := $(sort $(shell find tests/unit -name '*.c')) $(addprefix tests/images/,luks-make.c luks2-make.c md-make.c)
+UNIT    := $(sort $(shell find tests/unit -name '*.c' $(if $(LIBNBD),,! -path '*/nbd/*'))) $(addprefix tests/images/,luks-make.c luks2-make.c md-make.c)
 IMAGES  := $(wildcard tests/images/*.c)
 SHIM    := tests/mount/failread.c tests/mount/killwrite.c
 COUNT   := tests/bench/count.c # linked with the library

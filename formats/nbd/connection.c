@@ -207,7 +207,8 @@ static void note_reason(struct connection *c, const char *reason)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* The last error of libnbd in this thread, without the name of the function. */
+/* The error of the last call of libnbd in this thread, without the name of the function; the next
+ * call may free it. */
 static const char *last_error(const char *otherwise)
 {
 	const char *text = libnbd.get_error();
@@ -217,6 +218,21 @@ static const char *last_error(const char *otherwise)
 		return otherwise;
 	return strncmp(text, "nbd_", 4) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2
 										: text;
+}
+
+/* Has the connection ended?  If the last call has found that, its error is the reason. */
+static bool has_ended(struct connection *c, struct nbd_handle *h)
+{
+	char text[REASON];
+
+	snprintf(text, sizeof text, "%s", last_error(""));
+	if (libnbd.aio_is_closed(h) == 1)
+		note_reason(c, "the server has closed the connection");
+	else if (libnbd.aio_is_dead(h) == 1)
+		note_reason(c, text);
+	else
+		return false;
+	return true;
 }
 
 /* Sends the request, under the lock use; returns 0 or an errno, after which there is no answer. */
@@ -229,19 +245,19 @@ static int try_to_send(struct connection *c, struct nbd_request *r, bool *must_w
 		return ENOTCONN;
 	*must_wake = note_request(c, r);
 	if (send_request(h, r) >= 0) {
-		/* It was not sent to its end, or found the end of the connection: the thread waits
-		 * for the wrong event. */
-		if (libnbd.aio_get_direction(h) != LIBNBD_AIO_DIRECTION_READ)
+		/* It was not sent to its end, or found that of the connection: the thread waits for
+		 * the wrong event. */
+		if (has_ended(c, h) || libnbd.aio_get_direction(h) != LIBNBD_AIO_DIRECTION_READ)
 			*must_wake = true;
-		if (libnbd.aio_is_dead(h) == 1)
-			note_reason(c, last_error("the connection is broken"));
 		return 0;
 	}
 	error = libnbd.get_errno();
+	if (error <= 0 || has_ended(c, h))
+		error = ENOTCONN;
 	pthread_mutex_lock(&c->lock);
 	take_out(&c->under_way, r);
 	pthread_mutex_unlock(&c->lock);
-	return error > 0 ? error : ENOTCONN;
+	return error;
 }
 
 void connection_submit(struct connection *c, struct nbd_request *r)
@@ -283,16 +299,17 @@ static int time_left(struct connection *c)
 	return (int)MIN(end - t, r ? UINT64_MAX : c->timeout / 4 + 1);
 }
 
+/* A thread that sends and finds the end has the lock until it has noted the reason. */
 static bool is_over(struct connection *c, struct nbd_handle *h)
 {
-	if (libnbd.aio_is_closed(h) == 1) {
-		note_reason(c, "the server has closed the connection");
-		return true;
-	}
-	if (libnbd.aio_is_dead(h) != 1)
-		return false;
-	note_reason(c, last_error("the connection is broken"));
-	return true;
+	bool over;
+
+	pthread_mutex_lock(&c->use);
+	over = has_ended(c, h);
+	pthread_mutex_unlock(&c->use);
+	if (over)
+		note_reason(c, "the connection is broken");
+	return over;
 }
 
 /* Waits for what libnbd waits for; other: a descriptor that is waited for, too, or -1.  The result
@@ -348,10 +365,8 @@ static bool handle_event(struct connection *c)
 	int left = time_left(c);
 	char text[64];
 
-	if (is_over(c, h) || is_set(c, &c->ending) || is_set(c, &c->paused))
-		return false;
 	if (wait_for(h, c->wake, left) != 0 || left != 0)
-		return true;
+		return !is_over(c, h) && !is_set(c, &c->ending) && !is_set(c, &c->paused);
 	snprintf(text, sizeof text, "no answer within %u seconds", (unsigned)(c->timeout / 1000));
 	note_reason(c, text);
 	c->late = true;
@@ -362,9 +377,10 @@ static void *thread_main(void *arg)
 {
 	struct connection *c = arg;
 	struct nbd_handle *h = c->handle;
+	bool over = is_over(c, h); /* while the thread was paused */
 	struct nbd_request *r;
 
-	while (handle_event(c)) {
+	while (!over && handle_event(c)) {
 		r = take_all(c, &c->answered);
 		if (!r)
 			continue;
