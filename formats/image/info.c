@@ -46,7 +46,9 @@ struct json_object *info_object(const struct image *img, const struct state *sta
 		facts_add_text(o, "package", img->gate.package_path);
 	facts_add_text(o, "format", img->format->name);
 	facts_add_number(o, "virtual-size", state->view->size);
-	facts_add_number(o, "actual-size", image_stored(img));
+	/* A server does not tell. */
+	if (!img->io->server)
+		facts_add_number(o, "actual-size", image_stored(img));
 	facts_add(o, img, filename);
 	if (img->parent_name)
 		facts_add_text(o, "backing-filename", img->parent_name);

@@ -51,28 +51,55 @@ static int read_around(struct nbd_server *s, void *buf, size_t len, uint64_t pos
 	return r;
 }
 
+/* Has the server told that the range reads as zeroes? */
+static bool is_hole(struct nbd_server *s, uint64_t pos, uint64_t len)
+{
+	uint64_t end;
+	bool zero;
+
+	return s->has_extents && !s->extents_failed && extents_find(s->extents, pos, &zero, &end) &&
+	       zero && len <= end - pos;
+}
+
+/* Holes are not fetched. */
+static void fetch(struct nbd_server *s, uint64_t pos, uint64_t len)
+{
+	uint64_t end = pos < s->size ? pos + MIN(MIN(len, FETCH_MAX), s->size - pos) : pos;
+
+	for (uint64_t n; pos < end; pos += n) {
+		n = MIN(end - pos, AHEAD_BLOCK - pos % AHEAD_BLOCK);
+		if (!is_hole(s, pos, n))
+			ahead_fetch(s->ahead, pos, n);
+	}
+}
+
+static void nbd_fetch(struct io *io, uint64_t pos, uint64_t len)
+{
+	fetch(server_of(io), pos, len);
+}
+
 static ssize_t nbd_read(struct io *io, void *buf, size_t len, uint64_t pos)
 {
 	struct nbd_server *s = server_of(io);
+	uint64_t from, n;
 	int r;
 
 	if (pos >= s->size)
 		return 0;
 	len = MIN(len, s->size - pos);
+	if (is_hole(s, pos, len)) {
+		memset(buf, 0, len);
+		return (ssize_t)len;
+	}
+	n = streams_note(&s->streams, pos, len, &from);
+	if (n > 0)
+		fetch(s, from, n);
 	/* The last bytes of an export that is no multiple are an exception of the protocol. */
 	if (is_aligned(pos, pos + len == s->size ? 0 : len, s->read_align))
 		r = server_read(s, buf, len, pos);
 	else
 		r = read_around(s, buf, len, pos);
 	return r < 0 ? r : (ssize_t)len;
-}
-
-static void nbd_fetch(struct io *io, uint64_t pos, uint64_t len)
-{
-	struct nbd_server *s = server_of(io);
-
-	if (pos < s->size)
-		ahead_fetch(s->ahead, pos, MIN(MIN(len, FETCH_MAX), s->size - pos));
 }
 
 /* The extent that pos lies in; false: the server does not tell. */

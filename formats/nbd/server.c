@@ -70,14 +70,40 @@ static int check_tls(const char *uri, const struct nbd_options *o, struct err *e
 	if (!is_tls(uri) || has_keys || strstr(uri, "tls-psk-file="))
 		return 0;
 	err_set(e, EINVAL, "%s: nothing is known by which the server can be verified", uri);
-	return err_hint_code(e, HINT_TLS, NULL);
+	err_hint_code(e, HINT_TLS, NULL);
+	return err_hint_code(e, HINT_TLS_PSK, NULL);
 }
 
-static int set_tls(struct nbd_handle *h, const struct nbd_options *o)
+/* libnbd before 1.20.3 compares a certificate with the name of the host alone, and so believes any
+ * that comes through a socket without one (CVE-2024-7383). */
+static bool verifies_sockets(const char *version)
 {
-	if (libnbd.set_tls_verify_peer(h, true) < 0)
-		return -1;
-	if (o->tls_certs && libnbd.set_tls_certificates(h, o->tls_certs) < 0)
+	unsigned numbers[3] = {0};
+
+	sscanf(version, "%u.%u.%u", &numbers[0], &numbers[1], &numbers[2]);
+	return numbers[0] > 1 || numbers[1] > 20 || (numbers[1] == 20 && numbers[2] >= 3);
+}
+
+/* Certificates say nothing if they are not verified. */
+static int check_verification(
+	struct nbd_handle *h, const char *uri, const struct nbd_options *o, struct err *e)
+{
+	const char *version = libnbd.get_version(h);
+
+	if (!o->tls_certs || strncasecmp(uri, "nbds://", 7) == 0 || verifies_sockets(version))
+		return 0;
+	err_set(e, ENOTSUP,
+		"%s: libnbd %s does not verify the certificates of a server at a socket", uri,
+		version);
+	return err_hint(e, "libnbd 1.20.3 does; pre-shared keys are verified by all versions");
+}
+
+static int set_options(struct nbd_handle *h, const struct nbd_options *o)
+{
+	if (libnbd.set_uri_allow_local_file(h, true) < 0 ||
+		libnbd.add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0 ||
+		libnbd.set_tls_verify_peer(h, true) < 0 ||
+		(o->tls_certs && libnbd.set_tls_certificates(h, o->tls_certs) < 0))
 		return -1;
 	return o->tls_psk ? libnbd.set_tls_psk_file(h, o->tls_psk) : 0;
 }
@@ -92,19 +118,18 @@ static int open_handle(const char *uri, const struct nbd_options *o, unsigned ti
 
 	if (!h)
 		return err_nomem(e);
-	if (libnbd.set_uri_allow_local_file(h, true) < 0 || set_tls(h, o) < 0 ||
-		libnbd.add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0)
+	r = check_verification(h, uri, o, e);
+	if (r == 0 && set_options(h, o) < 0)
 		r = err_set(e, EINVAL, "%s: %s", uri, libnbd.get_error());
-	else
+	if (r == 0)
 		r = connection_handshake(h, uri, timeout, e);
 	if (r == 0 && is_tls(uri) && libnbd.get_tls_negotiated(h) != 1)
 		r = err_set(e, EPROTO, "%s: the connection is not encrypted", uri);
-	if (r < 0) {
+	if (r < 0)
 		libnbd.close(h);
-		return r;
-	}
-	*handle = h;
-	return 0;
+	else
+		*handle = h;
+	return r;
 }
 
 static int read_title(struct nbd_server *s, struct nbd_handle *h, struct err *e)
@@ -229,6 +254,7 @@ static struct nbd_server *new_server(const char *name, struct err *e)
 	}
 	pthread_mutex_init(&s->lock, NULL);
 	clock_gettime(CLOCK_REALTIME, &s->when);
+	streams_init(&s->streams);
 	pthread_rwlockattr_init(&attributes);
 #ifdef PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -273,6 +299,7 @@ void nbd_server_disconnect(struct nbd_server *s)
 		connection_end(s->connections[i]);
 	ahead_free(s->ahead);
 	extents_free(s->extents);
+	streams_end(&s->streams);
 	pthread_rwlock_destroy(&s->parts_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s->title);

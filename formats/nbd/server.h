@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "connection.h"
+#include "streams.h"
 
 #define SERVER_CONNECTIONS 4
 
@@ -35,6 +36,7 @@ struct nbd_server {
 	struct connection *connections[SERVER_CONNECTIONS];
 	unsigned n;
 	struct ahead *ahead;
+	struct streams streams;
 	struct extents *extents;
 	atomic_bool extents_failed; /* all is data from now on */
 	/* Shared by aligned writes; exclusive while a part of a block of write_align bytes is

@@ -29,7 +29,8 @@ static const char *const sentences[HINT_COUNT] = {
 	[HINT_LIST_FORMATS] = "%p --list-formats lists the known formats",
 	[HINT_RAW] = "%fraw shows the bytes of any file as a disk",
 	[HINT_FORMAT] = "it looks like %s: leave out %f or use %f%s",
-	[HINT_TLS] = "%oDIR has the certificates, or tls-psk=FILE the keys",
+	[HINT_TLS] = "%oDIR has certificates that verify it",
+	[HINT_TLS_PSK] = "%oFILE has pre-shared keys",
 	[HINT_DISK] = "%oNAME opens one of them",
 	[HINT_REMOVE_BITMAP] = "vdisk bitmap --remove removes it",
 	[HINT_SALVAGE] = "%f%s shows the part that is left",
@@ -52,6 +53,7 @@ const struct hint_words hint_words_vdiskfs = {
 			[HINT_NOSNAPSHOTS] = "-o nosnapshots",
 			[HINT_PASSPHRASE] = "-o passphrase-file=",
 			[HINT_TLS] = "-o tls-certs=",
+			[HINT_TLS_PSK] = "-o tls-psk=",
 			[HINT_DISK] = "-o disk=",
 		},
 };
@@ -71,6 +73,7 @@ const struct hint_words hint_words_vdisk = {
 			[HINT_NOSNAPSHOTS] = "--no-snapshots",
 			[HINT_PASSPHRASE] = "--passphrase-file=",
 			[HINT_TLS] = "--tls-certs=",
+			[HINT_TLS_PSK] = "--tls-psk=",
 		},
 };
 

@@ -79,6 +79,7 @@ static const enum option_key advised[HINT_COUNT] = {
 	[HINT_NOSNAPSHOTS] = OPT_NO_SNAPSHOTS,
 	[HINT_PASSPHRASE] = OPT_PASSPHRASE,
 	[HINT_TLS] = OPT_TLS_CERTS,
+	[HINT_TLS_PSK] = OPT_TLS_PSK,
 };
 
 /* qemu-img's words for a file that another program has locked; NULL: it is another error. */

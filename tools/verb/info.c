@@ -80,14 +80,15 @@ static void print_value(struct json_object *value, int depth)
 static void print_text(struct json_object *o, const struct image *img)
 {
 	struct json_object *cluster = json_object_object_get(o, "cluster-size"),
-			   *specific = json_object_object_get(o, "format-specific");
+			   *specific = json_object_object_get(o, "format-specific"),
+			   *stored = json_object_object_get(o, "actual-size");
 	uint64_t size = json_object_get_uint64(json_object_object_get(o, "virtual-size"));
 
 	printable_print(stdout, "image: %s", json_text(o, "filename"));
 	printf("\nfile format: %s\n", json_text(o, "format"));
 	printf("virtual size: %s (%llu bytes)\n", size_text(size).text, (unsigned long long)size);
-	size = json_object_get_uint64(json_object_object_get(o, "actual-size"));
-	printf("disk size: %s\n", size_text(size).text);
+	size = json_object_get_uint64(stored);
+	printf("disk size: %s\n", stored ? size_text(size).text : "unavailable");
 	if (json_object_get_boolean(json_object_object_get(o, "encrypted")))
 		puts("encrypted: yes");
 	if (cluster)

@@ -156,6 +156,40 @@ START_TEST(fetched_blocks_are_kept)
 }
 END_TEST
 
+/* A table that is read page by page, and an archive that is read on and on, do not wait for each
+ * read; readers at several places are told apart. */
+START_TEST(sequences_are_read_ahead)
+{
+	struct fake f = {.size = 64 * MIB};
+	struct nbd_server *s;
+	struct io *io = connect_to(&f, &s);
+
+	for (uint64_t pos = 0; pos < 64 << 10; pos += 4096)
+		reads(io, &f, 10 * MIB + pos, 4096);
+	ck_assert_uint_le(f.reads, 4);
+	f.reads = 0;
+	for (uint64_t pos = 0; pos < 10 * MIB; pos += 65536)
+		for (uint64_t reader = 0; reader < 3; reader++)
+			reads(io, &f, (2 + reader) * 12 * MIB + pos, 65536);
+	/* Each byte once, in blocks, and what was fetched last and not read. */
+	ck_assert_uint_le(f.reads, 3 * (2 + 18 * MIB / BLOCK));
+	end(&f, s, io);
+}
+END_TEST
+
+START_TEST(single_reads_are_not_read_ahead)
+{
+	struct fake f = {.size = 64 * MIB};
+	struct nbd_server *s;
+	struct io *io = connect_to(&f, &s);
+
+	for (uint64_t i = 0; i < 50; i++)
+		reads(io, &f, i * 7 % 50 * MIB, 4096);
+	ck_assert_uint_eq(f.reads, 50);
+	end(&f, s, io);
+}
+END_TEST
+
 /* Memory is bounded, and blocks that are replaced are read again. */
 START_TEST(more_is_fetched_than_there_is_space_for)
 {
@@ -219,6 +253,10 @@ START_TEST(holes_are_told)
 	ck_assert_uint_eq(io_seek(io, MIB + 1, SEEK_HOLE), MIB + 1);
 	ck_assert_uint_eq(io_seek(io, 2 * MIB, SEEK_HOLE), 3 * MIB);
 	ck_assert_uint_eq(io_seek(io, 3 * MIB, SEEK_DATA), 4 * MIB);
+	ck_assert_uint_eq(f.requests, 1);
+	/* Nor is a hole that is known read. */
+	io_fetch(io, MIB, MIB);
+	reads(io, &f, MIB, MIB);
 	ck_assert_uint_eq(f.requests, 1);
 	end(&f, s, io);
 }
@@ -697,6 +735,8 @@ Suite *nbd_suite(void)
 	tcase_add_test(tc, any_range_is_read);
 	tcase_add_test(tc, sizes_of_blocks_are_kept_to);
 	tcase_add_test(tc, fetched_blocks_are_kept);
+	tcase_add_test(tc, sequences_are_read_ahead);
+	tcase_add_test(tc, single_reads_are_not_read_ahead);
 	tcase_add_test(tc, more_is_fetched_than_there_is_space_for);
 	tcase_add_test(tc, many_threads_read);
 	tcase_add_test(tc, holes_are_told);
