@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #include "util/err.h"
@@ -27,7 +28,7 @@ static int missing(struct err *e)
 	return err_hint(e, "the package is libnbd0 in Debian, libnbd in other systems");
 }
 
-int libnbd_load(struct err *e)
+static int load(struct err *e)
 {
 	struct libnbd found;
 	void *library;
@@ -46,4 +47,16 @@ int libnbd_load(struct err *e)
 	}
 	libnbd = found;
 	return 0;
+}
+
+/* Two threads of a program may open the first images on servers at the same time. */
+int libnbd_load(struct err *e)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int r;
+
+	pthread_mutex_lock(&lock);
+	r = load(e);
+	pthread_mutex_unlock(&lock);
+	return r;
 }
