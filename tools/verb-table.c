@@ -6,8 +6,9 @@
 
 /* clang-format off */
 
-#define FORMAT(of) {OPT_FORMAT, 'f', "format", VALUE_FORMAT, "FMT", \
+#define FORMAT_NAMED(name, of) {OPT_FORMAT, 'f', name, VALUE_FORMAT, "FMT", \
 	"format of " of " (default: probed)"}
+#define FORMAT(of) FORMAT_NAMED("format", of)
 #define OUTPUT {OPT_OUTPUT, 0, "output", VALUE_OUTPUT, "FORM", \
 	"human (default) or json"}
 #define QUIET {OPT_QUIET, 'q', "quiet", VALUE_NONE, NULL, \
@@ -23,9 +24,12 @@
 	"accepted and checked, without effect"}
 #define BACKING_FORMAT {OPT_BACKING_FORMAT, 'F', "backing-format", VALUE_FORMAT, "FMT", \
 	"format of the backing file, to be recorded"}
+/* The letter of QEMU 11. */
+#define BACKING_FORMAT_B {OPT_BACKING_FORMAT, 'B', "backing-format", VALUE_FORMAT, "FMT", \
+	"the same as -F"}
 #define SNAPSHOT(verb) {OPT_SNAPSHOT, 'l', "snapshot", VALUE_TEXT, "SNAPSHOT", \
 	verb " this snapshot instead of the live disk"}
-#define THREADS {OPT_THREADS, 'm', "threads", VALUE_TEXT, "N", \
+#define THREADS {OPT_THREADS, 'm', "parallel", VALUE_TEXT, "N", \
 	"number of threads (default: one per processor)"}
 
 #define OBJECT {OPT_OBJECT, 0, "object", VALUE_TEXT, "OBJECT", \
@@ -102,25 +106,26 @@ static const struct option_row commit_options[] = {
 };
 
 static const struct option_row compare_options[] = {
-	FORMAT("IMAGE1"),
-	{OPT_FORMAT2, 'F', "second-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
+	FORMAT_NAMED("a-format", "IMAGE1"),
+	{OPT_FORMAT2, 'F', "b-format", VALUE_FORMAT, "FMT", "format of IMAGE2 (default: probed)"},
 	{OPT_STRICT, 's', "strict", VALUE_NONE, NULL, "sizes and allocation must be the same, too"},
 	READ_CACHE('T'), PROGRESS, QUIET, THREADS, NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row convert_options[] = {
-	FORMAT("the images"),
-	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
+	FORMAT_NAMED("source-format", "the images"),
+	{OPT_OUTPUT_FORMAT, 'O', "target-format", VALUE_FORMAT, "FMT",
 		"format of OUTPUT (default: raw)"},
 	SNAPSHOT("convert"),
-	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
+	{OPT_OPTIONS, 'o', "target-format-options", VALUE_CREATE, "OPTIONS",
 		"creation options NAME=VALUE,...; help lists them"},
 	{OPT_BACKING, 'B', "backing", VALUE_FILE, "FILE",
 		"backing file of OUTPUT; store differences only"},
+	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "the same as -B"},
 	BACKING_FORMAT,
 	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL,
 		"compress the data (qcow2, vmdk streams)"},
-	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
+	{OPT_CACHE, 't', "target-cache", VALUE_CACHE, "MODE", "unsafe (default); other modes sync OUTPUT"},
 	SOURCE_CACHE,
 	{OPT_BITMAPS, 0, "bitmaps", VALUE_NONE, NULL, "copy persistent bitmaps, too"},
 	{OPT_SKIP_BROKEN, 0, "skip-broken-bitmaps", VALUE_NONE, NULL,
@@ -132,7 +137,13 @@ static const struct option_row convert_options[] = {
 	{OPT_SPARSE, 'S', "sparse-size", VALUE_TEXT, "SIZE",
 		"make holes of runs of SIZE zeroes (4k); 0: none"},
 	THREADS,
-	{OPT_UNORDERED, 'W', "out-of-order", VALUE_NONE, NULL, "write out of order"},
+	{OPT_RATE, 'r', "rate-limit", VALUE_TEXT, "RATE", "write at most RATE bytes per second"},
+	{OPT_SALVAGE, 0, "salvage", VALUE_NONE, NULL, "zeroes in the place of what cannot be read"},
+	{OPT_COPY_RANGE, 'C', "copy-range-offloading", VALUE_NONE, NULL,
+		"accepted and checked, without effect"},
+	{OPT_TARGET_ZERO, 0, "target-is-zero", VALUE_NONE, NULL,
+		"with -n: OUTPUT reads as zeroes"},
+	{OPT_UNORDERED, 'W', "oob-writes", VALUE_NONE, NULL, "write out of order"},
 	PROGRESS, QUIET, NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
@@ -141,9 +152,16 @@ static const struct option_row create_options[] = {
 	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
 		"creation options NAME=VALUE,...; help lists them"},
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "backing file of IMAGE"},
-	BACKING_FORMAT,
-	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL, "do not open the backing file"},
+	BACKING_FORMAT, BACKING_FORMAT_B,
+	{OPT_UNSAFE, 'u', "backing-unsafe", VALUE_NONE, NULL, "do not open the backing file"},
 	QUIET, OBJECT, OPENING, END
+};
+
+static const struct option_row dd_options[] = {
+	FORMAT("the input"),
+	{OPT_OUTPUT_FORMAT, 'O', "target-format", VALUE_FORMAT, "FMT",
+		"format of the output (default: raw)"},
+	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
 
 static const struct option_row info_options[] = {
@@ -165,7 +183,7 @@ static const struct option_row map_options[] = {
 
 static const struct option_row measure_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
-	{OPT_OUTPUT_FORMAT, 'O', "output-format", VALUE_FORMAT, "FMT",
+	{OPT_OUTPUT_FORMAT, 'O', "target-format", VALUE_FORMAT, "FMT",
 		"format to convert to (default: raw)"},
 	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "measure an empty disk of this size"},
 	SNAPSHOT("measure"),
@@ -192,10 +210,12 @@ static const struct option_row open_options[] = {
 static const struct option_row rebase_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_BACKING, 'b', "backing", VALUE_FILE, "FILE", "new backing file; '' for none"},
-	BACKING_FORMAT,
-	{OPT_UNSAFE, 'u', "unsafe", VALUE_NONE, NULL,
+	BACKING_FORMAT, BACKING_FORMAT_B,
+	{OPT_UNSAFE, 'u', "backing-unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
-	CACHE("IMAGE"), SOURCE_CACHE,
+	CACHE("IMAGE"), 
+	{OPT_SOURCE_CACHE, 'T', "backing-cache", VALUE_CACHE, "MODE",
+		"accepted and checked, without effect"},
 	PROGRESS, QUIET, SHARE, IMAGE_OPTS, OPENING, END
 };
 
@@ -243,6 +263,8 @@ const struct verb verb_table[] = {
 		convert_options, run_convert, OPERAND_FILE},
 	{"create", "IMAGE [SIZE]", "create an empty image",
 		create_options, run_create, OPERAND_FILE},
+	{"dd", "[bs=N] [count=N] [skip=N] if=IMAGE of=OUTPUT", "copy a range of a disk",
+		dd_options, run_dd, OPERAND_FILE},
 	{"help", "[VERB]", "list the verbs, or the options of one",
 		no_options, run_help, OPERAND_VERB},
 	{"info", "IMAGE", "describe an image",

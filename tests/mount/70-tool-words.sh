@@ -37,7 +37,7 @@ check "help and README have the same verbs" same_lists verbs_of_help verbs_of_re
 
 # One option a line, -x or --long.
 options_of_help() {
-	"$VDISK" "$1" --help | sed -n '/^Options:/,$p' | grep -oE -- '^    (-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--?[a-zA-Z-]+' | sort
+	"$VDISK" "$1" --help | sed -n '/^Options:/,$p' | grep -oE -- '^    (-[a-zA-Z], )?--[a-z-]+' | grep -oE -- '--?[a-zA-Z-]+' | sort -u
 }
 items_of() { sed -nE "/$1/,/^\.S[sh]/s/^\.It (Fl .*)/\1/p" "$man" | grep -oE 'Fl -?[a-zA-Z-]+' | sed 's/Fl /-/'; }
 # The manual describes the options of all or several verbs in one section; of these, only those count that the
@@ -48,11 +48,11 @@ options_of_manual() {
 		items_of '^\.Ss Options of all verbs' | grep -xF -f <(options_of_help "$1")
 	} | sort -u
 }
-options_of_bash() { sed -n "/^	$1)/,/^		words=/s/^		words='\(.*\)' ;;/\1/p" vdisk.bash | tr -s ' ' '\n' | sed 's/=$//; /^$/d' | sort; }
-options_of_zsh() { sed -n "/^	$1)/,/;;$/p" vdisk.zsh | grep -oE -- "^			'\*--?[a-zA-Z-]+" | grep -oE -- '-.*' | sed 's/=-$//; s/-$//' | sort; }
+options_of_bash() { sed -n "/^	$1)/,/^		words=/s/^		words='\(.*\)' ;;/\1/p" vdisk.bash | tr -s ' ' '\n' | sed 's/=$//; /^$/d' | sort -u; }
+options_of_zsh() { sed -n "/^	$1)/,/;;$/p" vdisk.zsh | grep -oE -- "^			'\*--?[a-zA-Z-]+" | grep -oE -- '-.*' | sed 's/=-$//; s/-$//' | sort -u; }
 options_of_fish() {
 	grep -F "__fish_seen_subcommand_from $1'" vdisk.fish | grep -oE -- ' (-s [a-zA-Z]|-l [a-z-]+)' |
-		sed 's/ -s /-/; s/ -l /--/' | sort
+		sed 's/ -s /-/; s/ -l /--/' | sort -u
 }
 for shell in bash zsh fish; do
 	check "completion $shell" eval '"$VDISK" completion $shell >vdisk.$shell'

@@ -204,3 +204,82 @@ check_not "a backing file that is a range is refused" "$VDISK" map set/range.qco
 check "vdiskfs follows json: too" eval 'mkdir -p mnt && "$VDISKFS" set/json.qcow2 mnt && cmp mnt/disk.raw set/r.raw; unmount mnt'
 check_not "json: does not lead out of the allowed directories" eval 'mkdir -p o; qemu-img create -q -f qcow2 -u -b "json:{\"driver\":\"qcow2\",\"file\":{\"filename\":\"../set/a.qcow2\"}}" -F qcow2 o/out.qcow2 1M; VDISK_ALLOW= "$VDISK" map o/out.qcow2'
 check "no output was made of a description" eval '! ls | grep -E "^(json|file|driver)"'
+
+# Options of convert, and the long names of QEMU 11, which 7.2 does not have.
+
+while read -r row; do
+	# shellcheck disable=SC2086
+	check "$row" same_as_qemu $row
+done <<'END'
+convert -r 1G -O raw r.raw x
+convert -r fast -O raw r.raw x
+convert -r 100M -m 4 -W -O qcow2 r.raw x
+convert -C -O raw r.raw x
+convert -C -c -O qcow2 r.raw x
+convert -C -S 0 -O raw r.raw x
+convert -C --salvage -O raw r.raw x
+convert --salvage -O raw r.raw x
+convert -n --target-is-zero -O raw r.raw x
+convert -n --target-is-zero -O qcow2 r.raw a.qcow2
+convert --target-is-zero -O raw r.raw x
+convert -n --target-is-zero -O qcow2 r.raw top.qcow2
+dd if=r.raw of=x
+dd -f qcow2 -O raw if=a.qcow2 of=x
+dd -O qcow2 bs=1k count=100 if=r.raw of=x
+dd bs=1000 count=3 skip=2 if=r.raw of=x
+dd bs=1M skip=1 if=r.raw of=x
+dd bs=1M skip=3 if=r.raw of=x
+dd bs=1M skip=1 count=1 if=r.raw of=x
+dd bs=1M count=3 if=r.raw of=a.qcow2
+dd bs=0 if=r.raw of=x
+dd bs=x if=r.raw of=x
+dd count=-1 if=r.raw of=x
+dd if=r.raw
+dd of=x
+dd seek=1 if=r.raw of=x
+dd if=gone of=x
+dd -O frob if=r.raw of=x
+dd --image-opts if=driver=qcow2,file.filename=a.qcow2 of=x
+END
+gives_same() { # ARGUMENT...: the same bytes in the file x
+	same_as_qemu "$@" && cmp q/x v/x
+}
+for o in "bs=1k count=100" "bs=1536 count=3 skip=2" "bs=1M skip=1" "bs=1M skip=1 count=1" "bs=1M skip=3"; do
+	# shellcheck disable=SC2086
+	check "dd $o: the same bytes" gives_same dd $o if=r.raw of=x
+done
+check "dd to qcow2: the same disk" eval 'same_as_qemu dd -O qcow2 bs=4k count=100 skip=3 if=r.raw of=x && qemu-img compare q/x v/x'
+takes_long() { # VERB OPTION... : QEMU 11 has these names, and vdisk, too
+	rm -rf v && cp -r set v && (cd v && "$VDISK" "$@") >v.out 2>v.err || { cat v.err; return 1; }
+}
+while read -r row; do
+	# shellcheck disable=SC2086
+	check "$row" takes_long $row
+done <<'END'
+convert --source-format=raw --target-format=qcow2 --target-format-options=compat=1.1 --source-cache=none --target-cache=none r.raw x
+convert --parallel=2 --oob-writes --rate-limit=1G -O raw r.raw x
+convert --copy-range-offloading r.raw x
+convert -O qcow2 -b a.qcow2 -F qcow2 r.raw x
+compare --a-format=raw --b-format=qcow2 --cache=none r.raw a.qcow2
+check --cache=none a.qcow2
+info --cache=none a.qcow2
+create --format=qcow2 --backing=gone -B qcow2 --backing-unsafe x 1M
+rebase --backing-unsafe --cache=none --backing-cache=none -b a.qcow2 -B qcow2 top.qcow2
+measure --target-format=qcow2 r.raw
+END
+
+# --salvage: the sectors of a file that was cut are zeroes.
+
+cp set/a.qcow2 cut.qcow2
+truncate -s -70000 cut.qcow2
+check_not "convert of a cut image" "$VDISK" convert -f qcow2 -O raw cut.qcow2 x.raw
+check "convert --salvage of a cut image" eval '"$VDISK" convert --salvage -f qcow2 -O raw cut.qcow2 x.raw 2>salvage.err'
+check "warnings for its sectors" grep -q '^vdisk: warning: error while reading offset [0-9]*: ' salvage.err
+check "what can be read is there" cmp -n $((1 << 20)) x.raw set/r.raw
+check "--salvage -q prints no warnings" eval '"$VDISK" convert -q --salvage -f qcow2 -O raw cut.qcow2 x.raw 2>&1 | wc -c | grep -qx 0'
+slow_enough() {
+	local start=$EPOCHREALTIME
+	"$VDISK" convert -r 1M -O raw set/r.raw x.raw && cmp x.raw set/r.raw &&
+		awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a < 0.25 }'
+}
+check "convert -r limits the rate" slow_enough

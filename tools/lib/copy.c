@@ -14,11 +14,13 @@
 
 #include "padded.h"
 #include "parallel.h"
+#include "rate.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "view/view.h"
 
-#define CHUNK (64u << 10)
+#define CHUNK  (64u << 10)
+#define SECTOR 512u
 
 /* How a run of bytes reaches the output. */
 enum fate {
@@ -92,6 +94,28 @@ static size_t most_fates(const struct copy *c)
 	return c->sparse ? PARALLEL_PIECE / c->sparse + 2 : 1;
 }
 
+/* Reads the disk; after an error, if that is wanted, sector by sector. */
+static int read_disk(
+	const struct copy *c, unsigned char *buf, size_t len, uint64_t off, struct err *e)
+{
+	int r = view_read(c->disk, buf, len, off, e);
+
+	if (r == 0 || !c->salvage)
+		return r < 0 ? err_in(e, "error while reading at byte %" PRIu64, off) : 0;
+	for (size_t at = 0; at < len; at += SECTOR) {
+		size_t n = MIN(SECTOR, len - at);
+		struct err sector = ERR_INIT;
+
+		if (view_read(c->disk, buf + at, n, off + at, &sector) == 0)
+			continue;
+		memset(buf + at, 0, n);
+		if (c->salvaged)
+			c->salvaged(off + at, &sector);
+	}
+	*e = (struct err)ERR_INIT;
+	return 0;
+}
+
 /* The first step of a piece: any thread, in any order. */
 static int read_piece(void *arg, uint64_t off, size_t len, void *buf, struct err *e)
 {
@@ -99,10 +123,10 @@ static int read_piece(void *arg, uint64_t off, size_t len, void *buf, struct err
 	const unsigned char *p = buf;
 	unsigned char *fates = fates_in(buf);
 	uint64_t at = c->base + off;
-	int r = view_read(c->disk, buf, len, off, e);
+	int r = read_disk(c, buf, len, off, e);
 
 	if (r < 0)
-		return err_in(e, "error while reading at byte %" PRIu64, off);
+		return r;
 	for (size_t n; len > 0; p += n, at += n, len -= n) {
 		enum fate fate = FATE_WRITE;
 
@@ -134,6 +158,8 @@ static int write_piece(void *arg, uint64_t off, size_t len, void *buf, struct er
 			r = view_clear(c->out, at, n, e);
 		else if (fate == FATE_WRITE)
 			r = view_write(c->out, p, n, at, e);
+		if (r == 0 && c->rate && fate == FATE_WRITE)
+			rate_wait(c->rate, n);
 	}
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, to) : 0;
 }
@@ -173,10 +199,10 @@ static int compress(void *arg, uint64_t off, size_t len, void *buf, struct err *
 	const struct copy *c = arg;
 	unsigned char *data = buf;
 	size_t unit = c->out->unit;
-	int r = view_read(c->disk, data, len, off, e);
+	int r = read_disk(c, data, len, off, e);
 
 	if (r < 0)
-		return err_in(e, "error while reading at byte %" PRIu64, off);
+		return r;
 	memset(data + len, 0, round_up(len, unit) - len);
 	for (size_t at = 0; at < len; at += unit) {
 		struct cluster *cluster = cluster_at(c, data, at);
@@ -216,6 +242,8 @@ static int write_clusters(void *arg, uint64_t off, size_t len, void *buf, struct
 			r = view_write_compressed(c->out, cluster->compressed, cluster->len, to, e);
 		else if (cluster->fate == FATE_WRITE)
 			r = view_write(c->out, data + at, n, to, e);
+		if (r == 0 && c->rate && cluster->fate == FATE_WRITE)
+			rate_wait(c->rate, n);
 	}
 	return r < 0 ? err_in(e, "error while writing at byte %" PRIu64, c->base + off) : 0;
 }

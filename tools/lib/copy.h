@@ -9,6 +9,7 @@
 
 struct err;
 struct progress;
+struct rate;
 struct view;
 
 struct copy {
@@ -22,6 +23,9 @@ struct copy {
 	bool in_order;            /* allocate clusters in the order of the disk */
 	unsigned threads;
 	struct progress *progress; /* or NULL */
+	struct rate *rate;         /* or NULL; needs in_order or compressed */
+	bool salvage;              /* sectors that cannot be read become zeroes */
+	void (*salvaged)(uint64_t off, const struct err *e); /* one could not be read; or NULL */
 };
 
 /* Copies the whole disk; it must fit.  Does not flush. */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/args.h"
 #include "image/image.h"
@@ -17,6 +16,7 @@
 #include "image/format.h"
 #include "lib/filenames.h"
 #include "lib/progress.h"
+#include "lib/rate.h"
 #include "lib/report.h"
 #include "verbs.h"
 #include "lib/input.h"
@@ -38,9 +38,7 @@ struct committing {
 	size_t n;
 	bool is_described; /* the name is a description, and layers have the paths */
 	bool empties;      /* the given image is emptied afterwards */
-	uint64_t rate;     /* limit in bytes per second; 0: none */
-	struct timespec begun;
-	uint64_t written;
+	struct rate rate;
 	struct progress progress;
 };
 
@@ -152,22 +150,6 @@ static int find(
 	return 0;
 }
 
-/* Sleeps until the rate is kept. */
-static void limit_rate(struct committing *c, uint64_t bytes)
-{
-	struct timespec until = c->begun;
-	uint64_t ns;
-
-	c->written += bytes;
-	if (c->rate == 0)
-		return;
-	ns = c->written % c->rate * UINT64_C(1000000000) / c->rate + until.tv_nsec;
-	until.tv_sec += c->written / c->rate + ns / 1000000000;
-	until.tv_nsec = ns % 1000000000;
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
-}
-
 static int commit_range(struct committing *c, uint64_t off, const struct found *f, struct err *e)
 {
 	struct view *base = base_of(c);
@@ -183,7 +165,7 @@ static int commit_range(struct committing *c, uint64_t off, const struct found *
 			return (int)n;
 		at += (uint64_t)n;
 	}
-	limit_rate(c, f->len);
+	rate_wait(&c->rate, f->len);
 	return 0;
 }
 
@@ -210,7 +192,6 @@ static int commit_all(struct committing *c)
 	struct err e = ERR_INIT;
 	int r;
 
-	clock_gettime(CLOCK_MONOTONIC, &c->begun);
 	progress_begin(&c->progress, c->args, disk_of(c, 0)->size);
 	r = write_all(c, &e);
 	progress_end(&c->progress);
@@ -239,7 +220,7 @@ int run_commit(const struct args *a)
 
 	if (a->n != 1)
 		return args_misused("Expecting one image file name");
-	if (!args_size(a, OPT_RATE, "rate limit", &c.rate))
+	if (!rate_begin(&c.rate, a))
 		return EXIT_FAILURE;
 	if (input_session_begin(&c.session, a) && find_layers(&c)) {
 		/* With -b, images between would have to be emptied, too: all are kept. */

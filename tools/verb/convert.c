@@ -20,6 +20,7 @@
 #include "lib/output.h"
 #include "lib/parallel.h"
 #include "lib/progress.h"
+#include "lib/rate.h"
 #include "lib/report.h"
 #include "open/create.h"
 #include "open/open.h"
@@ -50,6 +51,7 @@ struct converting {
 	struct output output;
 	struct input out;
 	struct copy copy;
+	struct rate rate;
 };
 
 /* Checks the options against the format. */
@@ -197,7 +199,7 @@ static bool open_output(struct converting *c)
 	/* A device has old contents.  An image that can only be filled has none. */
 	copy->is_new = (c->create && !out->io->is_block) || copy->out->compressed_only;
 	copy->compressed = args_has(c->args, OPT_COMPRESS) || copy->out->compressed_only;
-	copy->in_order = copy->out->unit > 1 && !args_has(c->args, OPT_UNORDERED);
+	copy->in_order = (copy->out->unit > 1 && !args_has(c->args, OPT_UNORDERED)) || copy->rate;
 	/* Threads that wait for their turn to write do not use their processor. */
 	if ((copy->compressed || copy->in_order) && !args_has(c->args, OPT_THREADS))
 		copy->threads = MIN(2 * copy->threads, PARALLEL_THREADS);
@@ -285,6 +287,27 @@ static int convert(struct converting *c)
 	return status;
 }
 
+/* Options that exclude or need others. */
+static bool check_together(const struct converting *c)
+{
+	const struct args *a = c->args;
+
+	if (args_has(a, OPT_TARGET_ZERO) && c->create)
+		return !report("--target-is-zero requires use of -n flag");
+	if (!args_has(a, OPT_COPY_RANGE))
+		return true;
+	if (args_has(a, OPT_COMPRESS))
+		return !report("Cannot enable copy offloading when -c is used");
+	if (args_has(a, OPT_SPARSE))
+		return !report("Cannot enable copy offloading when -S is used");
+	return !args_has(a, OPT_SALVAGE) || !report("Cannot use copy offloading in salvaging mode");
+}
+
+static void warn_salvaged(uint64_t off, const struct err *e)
+{
+	report("warning: error while reading offset %" PRIu64 ": %s", off, e->text);
+}
+
 /* --target-image-opts. */
 static bool describe_output(struct converting *c)
 {
@@ -327,8 +350,12 @@ int run_convert(const struct args *a)
 			      "(fully allocates output).",
 			SECTOR, MAX_SPARSE);
 	c.format = create_args_format(a, OPT_OUTPUT_FORMAT);
-	if (!c.format || !describe_output(&c))
+	if (!c.format || !describe_output(&c) || !check_together(&c) || !rate_begin(&c.rate, a))
 		return EXIT_FAILURE;
+	c.copy.salvage = args_has(a, OPT_SALVAGE);
+	c.copy.salvaged = args_has(a, OPT_QUIET) ? NULL : warn_salvaged;
+	if (c.rate.limit > 0)
+		c.copy.rate = &c.rate;
 	c.is_raw = c.format == registry_find("raw");
 	c.inputs = calloc(c.n + 1, sizeof c.inputs[0]);
 	status = c.inputs ? convert(&c) : report("out of memory");

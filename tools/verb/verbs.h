@@ -16,6 +16,7 @@ int run_compare(const struct args *a);
 int run_completion(const struct args *a);
 int run_convert(const struct args *a);
 int run_create(const struct args *a);
+int run_dd(const struct args *a);
 int run_help(const struct args *a);
 int run_info(const struct args *a);
 int run_list(const struct args *a);
