@@ -3,9 +3,11 @@
 #include "server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ahead.h"
 #include "extents.h"
@@ -67,6 +69,8 @@ static int check_tls(const char *uri, const struct nbd_options *o, struct err *e
 	if (o->tls_certs && o->tls_psk)
 		return err_set(
 			e, EINVAL, "%s: either certificates or pre-shared keys, not both", uri);
+	if (is_tls(uri) && strcasestr(uri, "tls-verify-peer"))
+		return err_set(e, EINVAL, "%s: a server with TLS is always verified", uri);
 	if (!is_tls(uri) || has_keys || strstr(uri, "tls-psk-file="))
 		return 0;
 	err_set(e, EINVAL, "%s: nothing is known by which the server can be verified", uri);
@@ -84,12 +88,25 @@ static bool verifies_sockets(const char *version)
 	return numbers[0] > 1 || numbers[1] > 20 || (numbers[1] == 20 && numbers[2] >= 3);
 }
 
+/* libnbd takes the authorities of the system if those in dir are missing, and before 1.20.3
+ * verifies nothing then. */
+static int check_authority(const char *dir, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/ca-cert.pem", dir) >= (int)sizeof path)
+		return err_set(e, ENAMETOOLONG, "%s: %s", dir, strerror(ENAMETOOLONG));
+	return access(path, R_OK) < 0 ? err_set(e, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
 /* Certificates say nothing if they are not verified. */
 static int check_verification(
 	struct nbd_handle *h, const char *uri, const struct nbd_options *o, struct err *e)
 {
 	const char *version = libnbd.get_version(h);
 
+	if (o->tls_certs && check_authority(o->tls_certs, e) < 0)
+		return -e->code;
 	if (!o->tls_certs || strncasecmp(uri, "nbds://", 7) == 0 || verifies_sockets(version))
 		return 0;
 	err_set(e, ENOTSUP,

@@ -8,6 +8,7 @@ end_servers() {
 	for pid in "${servers[@]}"; do
 		kill -CONT "$pid" 2>/dev/null
 		kill "$pid" 2>/dev/null
+		"$await_exit" 10 "$pid" || kill -9 "$pid"
 	done
 	wait
 }
@@ -32,9 +33,10 @@ serves() {
 	starts_server "$1.sock" nbdkit -f -v --log=stderr -U "$W/$1.sock" "${@:2}"
 }
 
-# ends_server: ends the last one.
+# ends_server: ends the last one; qemu-nbd does not always end by itself.
 ends_server() {
 	kill "$server" 2>/dev/null
+	"$await_exit" 10 "$server" || kill -9 "$server"
 	wait "$server" 2>/dev/null
 	unset 'servers[-1]'
 }
