@@ -72,6 +72,15 @@ static const struct option_row no_options[] = {
 	END
 };
 
+static const struct option_row amend_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
+		"options NAME=VALUE,... to change; help lists them"},
+	{OPT_FORCE, 0, "force", VALUE_NONE, NULL, "accepted, without effect"},
+	{OPT_CACHE, 't', "cache", VALUE_CACHE, "MODE", "accepted and checked, without effect"},
+	PROGRESS, QUIET, OPENING, END
+};
+
 static const struct option_row bitmap_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_ADD, 0, "add", VALUE_NONE, NULL, "add an empty bitmap, enabled"},
@@ -249,6 +258,8 @@ static const struct option_row snapshot_options[] = {
 };
 
 const struct verb verb_table[] = {
+	{"amend", "IMAGE", "change options that an image was created with",
+		amend_options, run_amend, OPERAND_FILE},
 	{"bitmap", "IMAGE [BITMAP]", "change the persistent bitmaps of an image",
 		bitmap_options, run_bitmap, OPERAND_FILE},
 	{"check", "IMAGE", "find errors in an image and repair them",

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct amendment;
 struct bitmap_ops;
 struct check_report;
 struct create_option;
@@ -98,6 +99,8 @@ struct format {
 	 * writer_end_exclusive. */
 	int (*set_backing)(struct image *img, const char *name, const char *format, struct err *e);
 	int (*empty)(struct image *img, struct err *e);
+	/* Changes all of a but the size of the disk, likewise. */
+	int (*amend)(struct image *img, const struct amendment *a, struct err *e);
 	/* The size of a file with the data of disk, or with an empty disk of size bytes if that is
 	 * NULL. */
 	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);

@@ -52,8 +52,7 @@ static bool split(struct string_list *options, char *list)
 	return true;
 }
 
-/* Splits the values of all -o into "NAME=VALUE"s. */
-static bool read_options(struct string_list *options, const struct args *a)
+bool create_args_read(struct string_list *options, const struct args *a)
 {
 	const struct given *g = &a->options[OPT_OPTIONS];
 	bool good = true;
@@ -190,7 +189,7 @@ bool create_args_begin(struct create_args *m, const struct input_session *s, con
 
 	*m = (struct create_args){.args = a, .format = f, .how = input_session_options(s, NULL)};
 	*status = EXIT_FAILURE;
-	if (!read_options(&m->options, a))
+	if (!create_args_read(&m->options, a))
 		return false;
 	if (asks_for_help(&m->options)) {
 		print_help(f);

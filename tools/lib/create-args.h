@@ -44,4 +44,8 @@ void create_args_warn_raw(const struct create_args *m, const char *name, enum op
 /* Prints "Formatting 'NAME', fmt=..." as qemu-img does. */
 void create_args_print(const struct create_args *m, const char *name);
 
+/* Splits the values of all -o into "NAME=VALUE"s, which the caller frees.  False: out of memory,
+ * which is reported. */
+bool create_args_read(struct string_list *options, const struct args *a);
+
 #endif

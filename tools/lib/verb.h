@@ -27,6 +27,7 @@ enum option_key {
 	OPT_DISABLE,
 	OPT_DROP,
 	OPT_ENABLE,
+	OPT_FORCE,
 	OPT_FORMAT,  /* of the image, or of the first one */
 	OPT_FORMAT2, /* of the second one */
 	OPT_GRANULARITY,

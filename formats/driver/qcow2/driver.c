@@ -302,6 +302,7 @@ const struct format qcow2_format = {
 	.bitmaps = &qcow2_bitmap_ops,
 	.set_backing = qcow2_backing_set,
 	.empty = qcow2_backing_empty,
+	.amend = qcow2_amend,
 	.measure = qcow2_measure,
 	.layouts = layouts,
 };

@@ -24,6 +24,7 @@
 #include "dirty.h"
 #include "header.h"
 
+struct amendment;
 struct bitmap_ops;
 struct cache;
 struct check_report;
@@ -133,6 +134,7 @@ static inline bool qcow2_zero_below(const struct qcow2_view *v, uint64_t off)
 /* Entry points that struct format names, each in the file of its name; qcow2_measure is in
  * export.c.
  */
+int qcow2_amend(struct image *img, const struct amendment *a, struct err *e);
 int qcow2_backing_set(struct image *img, const char *name, const char *format, struct err *e);
 /* All of an empty disk is read from the backing file. */
 int qcow2_backing_empty(struct image *img, struct err *e);

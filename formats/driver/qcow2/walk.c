@@ -5,9 +5,11 @@
 #include "walk.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "io/io.h"
 #include "io/meta.h"
 #include "io/writeback.h"
 #include "view/writer.h"
@@ -264,4 +266,88 @@ int qcow2_walk_flag_copied(struct qcow2_view *live, bool renew, struct err *e)
 	struct copied f = {.q = live->q, .l1_pos = live->l1_pos, .renew = renew};
 
 	return walk_l1(live->q, qcow2_l1_of(live), flag_table, &f, e);
+}
+
+/* Replaces the zero clusters in tables that have refs references each. */
+struct expanding {
+	struct qcow2 *q;
+	bool live;
+	uint64_t refs; /* of the table: so many disks have each of its clusters */
+};
+
+/* A new cluster of zeroes, with refs references. */
+static int make_zeroes(const struct expanding *x, uint64_t *entry, struct err *e)
+{
+	struct qcow2 *q = x->q;
+	struct qcow2_clusters c;
+	bool reads_zero;
+	uint64_t pos;
+	int r = qcow2_alloc_take(q->alloc, 1, true, &c, &reads_zero, e);
+
+	pos = r == 0 ? c.first << q->header.cluster_bits : 0;
+	if (r == 0 && !reads_zero)
+		r = io_zero(q->io, pos, q->cluster_size, e);
+	for (uint64_t i = 1; r == 0 && i < x->refs; i++)
+		r = qcow2_refcount_add(q->alloc, c.first, 1, 1, e);
+	*entry = pos | (x->live && x->refs == 1 ? QCOW2_COPIED : 0);
+	return r;
+}
+
+/* The cluster that a zero cluster has kept may be shared, so it is not used. */
+static int expand_entry(const struct expanding *x, unsigned char *p, struct err *e)
+{
+	struct qcow2 *q = x->q;
+	unsigned char old[8];
+	uint64_t entry = 0;
+	int r = 0;
+
+	memcpy(old, p, sizeof old);
+	if (q->header.backing[0])
+		r = make_zeroes(x, &entry, e);
+	if (r == 0)
+		r = qcow2_alloc_prepare(q->alloc, x->refs, e);
+	if (r < 0)
+		return r;
+	store_be64(p, entry);
+	for (uint64_t i = 0; i < x->refs; i++)
+		qcow2_l2_drop_entry(q->alloc, old);
+	return 0;
+}
+
+static int expand_entries(void *arg, struct qcow2_l2_entries *t, struct err *e)
+{
+	const struct expanding *x = arg;
+	const struct qcow2 *q = x->q;
+	bool changed = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->n; i++) {
+		unsigned char *p = t->raw + i * q->entry_size;
+		enum qcow2_l2_kind kind = qcow2_l2_kind(q, load_be64(p));
+
+		if (kind != QCOW2_L2_ZERO && kind != QCOW2_L2_ZERO_ALLOCATED)
+			continue;
+		r = expand_entry(x, p, e);
+		changed = true;
+	}
+	if (r == 0 && changed)
+		r = meta_write(q->io, t->raw, t->n * q->entry_size, t->pos, ORDER_TABLES, e);
+	return r == 0 ? qcow2_alloc_flush_if_full(q->alloc, e) : r;
+}
+
+static int expand_table(void *arg, const struct l1_entry *l, struct err *e)
+{
+	struct expanding *x = arg;
+	uint64_t n;
+	int r = qcow2_refcount_get(
+		x->q->alloc, l->table >> x->q->header.cluster_bits, 1, &x->refs, &n, e);
+
+	return r == 0 ? walk_l2(x->q, l->table, expand_entries, x, e) : r;
+}
+
+int qcow2_walk_expand_zeroes(struct qcow2 *q, struct qcow2_l1 l1, bool live, struct err *e)
+{
+	struct expanding x = {.q = q, .live = live};
+
+	return walk_l1(q, l1, expand_table, &x, e);
 }

@@ -30,4 +30,9 @@ int qcow2_walk_warn_leak(struct image *img, int r, const struct err *why);
 /* Clears COPIED in all tables of the live disk, or with renew, sets it by the refcounts. */
 int qcow2_walk_flag_copied(struct qcow2_view *live, bool renew, struct err *e);
 
+/* Replaces zero clusters, which version 2 does not know: by unallocated ones if there is no backing
+ * file, else by new ones with zeroes.  live: the table is that of the live disk, so new clusters
+ * with one reference get COPIED. */
+int qcow2_walk_expand_zeroes(struct qcow2 *q, struct qcow2_l1 l1, bool live, struct err *e);
+
 #endif
