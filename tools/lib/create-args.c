@@ -137,8 +137,8 @@ static int by_name(const void *a, const void *b)
 
 static void print_help(const struct format *f)
 {
-	const struct create_option *sorted[MAX_OPTIONS],
-		*tables[] = {f->create_options, creation_host_options};
+	const struct create_option *sorted[MAX_OPTIONS] = {NULL},
+				   *tables[] = {f->create_options, creation_host_options};
 	size_t n = 0;
 
 	for (size_t i = 0; i < 2; i++)
