@@ -45,6 +45,8 @@
 		"images may refer to files below DIR (repeatable)"}, \
 	{OPT_SEARCH, 0, "search", VALUE_DIR, "DIR", \
 		"search DIR for parents that moved (repeatable)"}, \
+	{OPT_PARENT, 0, "parent", VALUE_FILE, "FILE", \
+		"use FILE, not the recorded parent (repeatable)"}, \
 	{OPT_PARENT_FORMAT, 0, "parent-format", VALUE_FORMAT, "FMT", \
 		"format of an unrecorded parent (repeatable)"}, \
 	{OPT_PASSPHRASE, 0, "passphrase-file", VALUE_FILE, "FILE", \

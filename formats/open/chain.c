@@ -267,7 +267,7 @@ static int open_parent(
 		r = open_by_id(&s);
 	if (r == 0)
 		return 0;
-	if (!s.found) {
+	if (!s.found && !(s.e.hints & 1u << HINT_BACKING)) {
 		err_hint_code(&s.e, HINT_SEARCH, NULL);
 		err_hint_code(&s.e, HINT_NOBACKING, NULL);
 	}

@@ -30,6 +30,7 @@ enum hint {
 	HINT_LOCK_WRITE,    /* and forbids writing */
 	HINT_LOCK_SHARE,    /* and writes to it */
 	HINT_SALVAGE,       /* the format in the argument, when given, opens what is left */
+	HINT_BACKING,       /* name the parent, which may be the server in the argument */
 	HINT_TLS,           /* give certificates to verify a server */
 	HINT_TLS_PSK,       /* give pre-shared keys to verify a server */
 	HINT_DISK,          /* name one disk of a package */

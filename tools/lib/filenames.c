@@ -10,6 +10,7 @@
 #include "image/image.h"
 #include "report.h"
 #include "open/probe.h"
+#include "util/protocol.h"
 
 char *filenames_beside(const char *base, const char *name)
 {
@@ -33,6 +34,11 @@ void filenames_hint_backing_format(const char *base, const char *backing)
 	else
 		report_advice("-F FMT gives its format; -F raw for a plain disk");
 	free(path);
+}
+
+char *filenames_resolve(const char *name)
+{
+	return protocol_is_nbd(name) ? strdup(name) : realpath(name, NULL);
 }
 
 static bool leads_to(const char *path, const char *real)

@@ -29,6 +29,10 @@ bool filenames_records(const struct image *img, const char *name, const char *pa
  * recorded name, or a path from the current directory or from that of name. */
 bool filenames_is_parent(const struct image *img, const char *name, const char *parent);
 
+/* The path of name without symbolic links; the URI of an NBD server as it is.  malloc'ed, or NULL
+ * with errno. */
+char *filenames_resolve(const char *name);
+
 /* The name of io, a file of the chain of img, whose own name is name; malloc'ed, or NULL without
  * memory. */
 char *filenames_of_io(const struct image *img, const char *name, const struct io *io);

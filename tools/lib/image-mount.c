@@ -67,12 +67,15 @@ static bool make_options(struct string_list *options, const struct args *a, bool
 	       pass_on(options, a, OPT_SHARE, "share") &&
 	       pass_on(options, a, OPT_ALLOW, "allow=") &&
 	       pass_on(options, a, OPT_SEARCH, "search=") &&
+	       pass_on(options, a, OPT_PARENT, "backing=") &&
 	       pass_on(options, a, OPT_PARENT_FORMAT, "parent_format=") &&
 	       pass_on(options, a, OPT_PASSPHRASE, "passphrase-file=") &&
 	       pass_on(options, a, OPT_LUKS_HEADER, "luks-header=") &&
 	       pass_on(options, a, OPT_LUKS_MEMORY, "luks-memory=") &&
 	       pass_on(options, a, OPT_IGNORE_PARENT_ID, "ignore_parent_id") &&
 	       pass_on(options, a, OPT_NO_SNAPSHOTS, "nosnapshots") &&
+	       pass_on(options, a, OPT_TLS_CERTS, "tls-certs=") &&
+	       pass_on(options, a, OPT_TLS_PSK, "tls-psk=") &&
 	       pass_on(options, a, OPT_SNAPSHOT, "snapshot=");
 }
 

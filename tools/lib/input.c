@@ -57,26 +57,40 @@ static bool is_connected(const struct input_session *s, const char *uri)
 	return false;
 }
 
+/* Connects the server, if name is the URI of one and it is not connected yet. */
+static bool connect_server(struct input_session *s, const char *name)
+{
+	const struct nbd_options o = {
+		.tls_certs = args_value(s->args, OPT_TLS_CERTS),
+		.tls_psk = args_value(s->args, OPT_TLS_PSK),
+	};
+	struct err e = ERR_INIT;
+	size_t n = 0;
+
+	if (!protocol_is_nbd(name) || is_connected(s, name))
+		return true;
+	while (s->nbd[n])
+		n++;
+	if (n == INPUT_SERVERS_MAX)
+		return !report("more than %d NBD servers", INPUT_SERVERS_MAX);
+	if (nbd_server_connect(name, &o, &s->nbd[n], &e) == 0)
+		return true;
+	report_open(name, "-f ", &e);
+	return false;
+}
+
 static bool connect_servers(struct input_session *s)
 {
 	const struct args *a = s->args;
-	const struct nbd_options o = {
-		.tls_certs = args_value(a, OPT_TLS_CERTS),
-		.tls_psk = args_value(a, OPT_TLS_PSK),
-	};
-	struct err e = ERR_INIT;
+	const struct given *parents = &a->options[OPT_PARENT];
+	const char *backing = args_value(a, OPT_BACKING);
+	bool good = !backing || connect_server(s, backing);
 
-	for (size_t i = 0, n = 0; i < a->n; i++) {
-		if (!protocol_is_nbd(a->operands[i]) || is_connected(s, a->operands[i]))
-			continue;
-		if (n == INPUT_SERVERS_MAX)
-			return !report("more than %d NBD servers", INPUT_SERVERS_MAX);
-		if (nbd_server_connect(a->operands[i], &o, &s->nbd[n++], &e) < 0) {
-			report_open(a->operands[i], "-f ", &e);
-			return false;
-		}
-	}
-	return true;
+	for (size_t i = 0; good && i < a->n; i++)
+		good = connect_server(s, a->operands[i]);
+	for (size_t i = 0; good && i < parents->n; i++)
+		good = connect_server(s, parents->v[i]);
+	return good;
 }
 
 bool input_session_begin(struct input_session *s, const struct args *a)
@@ -137,6 +151,14 @@ struct image_options input_session_options(const struct input_session *s, const 
 		.codec = s->codec,
 		.warn = warn,
 	};
+}
+
+struct image_options input_session_source(const struct input_session *s, const char *format)
+{
+	struct image_options how = input_session_options(s, format);
+
+	how.backing = s->args->options[OPT_PARENT].v;
+	return how;
 }
 
 bool input_open(struct input *input, const char *name, const struct image_options *how)
@@ -275,7 +297,7 @@ int input_run(
 	if (!args_want_json(a, &json))
 		return EXIT_FAILURE;
 	if (input_session_begin(&s, a)) {
-		options = input_session_options(&s, args_value(a, OPT_FORMAT));
+		options = input_session_source(&s, args_value(a, OPT_FORMAT));
 		options.nobacking = how & INPUT_ALONE;
 		options.write = how & INPUT_WRITE;
 		options.repair = how & INPUT_REPAIR;

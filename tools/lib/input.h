@@ -22,7 +22,7 @@ struct err;
 struct input_session {
 	const struct args *args;
 	struct string_list allow;                      /* directories */
-	struct nbd_server *nbd[INPUT_SERVERS_MAX + 1]; /* of the operands; NULL-terminated */
+	struct nbd_server *nbd[INPUT_SERVERS_MAX + 1]; /* of the command line; NULL-terminated */
 	struct cache *cache;
 	struct codec *codec;
 	struct passphrase *secrets;
@@ -39,13 +39,17 @@ struct input {
 	bool json;                 /* --output=json, in work of input_run */
 };
 
-/* Connects the servers that operands name by URIs.  False after an error.  End it in either case.
+/* Connects the servers that operands and the option of a backing file name by URIs.  False after an
+ * error.  End it in either case.
  */
 bool input_session_begin(struct input_session *s, const struct args *a);
 void input_session_end(struct input_session *s);
 
 /* Options for an image of this format (NULL: probe it), which the verb may change. */
 struct image_options input_session_options(const struct input_session *s, const char *format);
+
+/* The same for the image that the verb is about, which may have the parents that the user names. */
+struct image_options input_session_source(const struct input_session *s, const char *format);
 
 /* Opens an operand: a name, or a description of --image-opts, json: or file:.  False after an
  * error; option as below.  input must not move until it is closed. */

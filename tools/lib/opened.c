@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "filenames.h"
 #include "mount-table.h"
 #include "util/err.h"
 
@@ -53,12 +54,15 @@ bool opened_has(const char *parent, const struct mounted *x)
 const struct mounted *opened_find(
 	const struct mount_table *m, const char *parent, const char *image)
 {
-	char path[PATH_MAX];
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mounted *x = &m->list[i];
+		char *path = opened_has(parent, x) ? filenames_resolve(x->image) : NULL;
+		bool same = path && strcmp(path, image) == 0;
 
-	for (size_t i = 0; i < m->n; i++)
-		if (opened_has(parent, &m->list[i]) && realpath(m->list[i].image, path) &&
-			strcmp(path, image) == 0)
-			return &m->list[i];
+		free(path);
+		if (same)
+			return x;
+	}
 	return NULL;
 }
 

@@ -174,13 +174,21 @@ static int begin_new(struct output *o, struct err *e)
 	return 0;
 }
 
+static int refuse_protocol(const char *name, struct err *e)
+{
+	if (!protocol_is_nbd(name))
+		return protocol_refuse(name, e);
+	err_set(e, ENOTSUP, "%s: a server makes no new exports for its clients", name);
+	return err_hint(e, "convert -n writes to an export that is there");
+}
+
 int output_begin(struct output *o, const char *name, struct err *e)
 {
 	struct stat st;
 	int r;
 
 	*o = (struct output){.name = name};
-	r = protocol_refuse(name, e);
+	r = refuse_protocol(name, e);
 	if (r < 0)
 		return r;
 	r = stat(name, &st) < 0 ? begin_new(o, e) : begin_replacing(o, &st, e);

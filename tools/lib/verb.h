@@ -45,6 +45,7 @@ enum option_key {
 	OPT_OPTIONS,
 	OPT_OUTPUT, /* human or json */
 	OPT_OUTPUT_FORMAT,
+	OPT_PARENT,
 	OPT_PARENT_FORMAT,
 	OPT_PASSPHRASE,
 	OPT_PICTURE,

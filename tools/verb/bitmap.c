@@ -76,7 +76,7 @@ static bool open_images(struct bitmap_changes *c)
 {
 	const struct args *a = c->args;
 	const char *source = args_value(a, OPT_BACKING);
-	struct image_options how = input_session_options(&c->session, args_value(a, OPT_FORMAT));
+	struct image_options how = input_session_source(&c->session, args_value(a, OPT_FORMAT));
 
 	how.write = true;
 	how.nobacking = true;

@@ -68,7 +68,7 @@ static size_t find_base(const struct committing *c, const struct image *img)
 static bool find_layers(struct committing *c)
 {
 	struct image_options how =
-		input_session_options(&c->session, args_value(c->args, OPT_FORMAT));
+		input_session_source(&c->session, args_value(c->args, OPT_FORMAT));
 	struct input chain = {0};
 	size_t n = input_open_operand(&chain, &c->session, c->name, "-f ", &how)
 			   ? find_base(c, chain.img)

@@ -174,7 +174,7 @@ int run_compare(const struct args *a)
 	if (threads == 0)
 		return EXIT_FAILURE;
 	if (input_session_begin(&s, a)) {
-		how1 = input_session_options(&s, args_value(a, OPT_FORMAT));
+		how1 = input_session_source(&s, args_value(a, OPT_FORMAT));
 		how2 = input_session_options(&s, args_value(a, OPT_FORMAT2));
 		if (input_open_operand(&c.a, &s, a->operands[0], "-f ", &how1) &&
 			input_open_operand(&c.b, &s, a->operands[1], "-F ", &how2))

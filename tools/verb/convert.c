@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "image/format.h"
@@ -28,6 +29,7 @@
 #include "util/blockdev.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/protocol.h"
 #include "verbs.h"
 #include "view/view.h"
 
@@ -83,7 +85,7 @@ static bool check_options(const struct converting *c)
 static bool open_inputs(struct converting *c)
 {
 	const struct args *a = c->args;
-	struct image_options how = input_session_options(&c->session, args_value(a, OPT_FORMAT));
+	struct image_options how = input_session_source(&c->session, args_value(a, OPT_FORMAT));
 
 	for (size_t i = 0; i < c->n; i++) {
 		struct input *input = &c->inputs[i];
@@ -104,13 +106,15 @@ static bool open_inputs(struct converting *c)
 /* An output that is read, too, would be lost.  Its lock prevents that, but not with -U. */
 static bool is_input(const struct converting *c)
 {
+	bool is_file = !protocol_is_nbd(c->name);
 	struct stat st;
 
-	if (stat(c->name, &st) < 0)
+	if (is_file && stat(c->name, &st) < 0)
 		return false;
 	for (size_t i = 0; i < c->n; i++)
 		for (const struct image *img = c->inputs[i].img; img; img = img->parent)
-			if (img->io->ino == st.st_ino && img->io->dev == st.st_dev)
+			if (is_file ? img->io->ino == st.st_ino && img->io->dev == st.st_dev
+				    : strcmp(img->io->name, c->name) == 0)
 				return true;
 	return false;
 }
@@ -184,7 +188,7 @@ static int create_output(struct converting *c, struct err *e)
 static bool open_output(struct converting *c)
 {
 	struct image_options how = input_session_options(&c->session, c->format->name);
-	const char *backing = c->creation.request.backing;
+	const char *backing = c->creation.request.backing, *parents[] = {backing, NULL};
 	struct copy *copy = &c->copy;
 	const struct image *out;
 
@@ -192,6 +196,7 @@ static bool open_output(struct converting *c)
 	how.fill = true;
 	how.share = false;
 	how.nosync = !c->durable;
+	how.backing = backing && protocol_is_nbd(backing) ? parents : NULL;
 	if (!input_open_as(&c->out, c->output.path, "-O ", &how))
 		return false;
 	out = c->out.img;

@@ -156,7 +156,7 @@ int run_dd(const struct args *a)
 	if (!c.format->create)
 		return report("Format driver '%s' does not support image creation", c.format->name);
 	if (input_session_begin(&c.session, a)) {
-		how = input_session_options(&c.session, args_value(a, OPT_FORMAT));
+		how = input_session_source(&c.session, args_value(a, OPT_FORMAT));
 		if (input_open_operand(&c.in, &c.session, c.from, "-f ", &how))
 			status = copy(&c);
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/args.h"
+#include "lib/filenames.h"
 #include "lib/image-mount.h"
 #include "lib/mount-table.h"
 #include "lib/opened.h"
@@ -22,6 +23,7 @@
 #include "lib/subprocess.h"
 #include "lib/unmount.h"
 #include "util/err.h"
+#include "util/protocol.h"
 #include "verbs.h"
 
 /* Removes a mount whose daemon was killed.  stat(2) may answer from the cache of the kernel. */
@@ -64,16 +66,12 @@ static char *mount_once(const struct args *a, const char *parent, const char *im
 }
 
 /* Two vdisk open of an image at a time create one mount. */
-static char *open_image(const struct args *a)
+static char *open_image(const struct args *a, const char *image)
 {
-	char image[PATH_MAX], *dir = NULL, *parent;
+	char *dir = NULL, *parent;
 	struct err e = ERR_INIT;
 	int lock;
 
-	if (!realpath(a->operands[0], image)) {
-		report("%s: %s", a->operands[0], strerror(errno));
-		return NULL;
-	}
 	parent = opened_parent(&e);
 	if (!parent) {
 		report_failure(&e);
@@ -110,13 +108,20 @@ static int show(const char *dir, bool print)
 
 int run_open(const struct args *a)
 {
-	char *dir;
+	struct err e = ERR_INIT;
+	char *image, *dir;
 	int status;
 
 	if (a->n != 1)
 		return args_misused("Expecting one image or directory");
-	dir = open_image(a);
+	if (!protocol_is_nbd(a->operands[0]) && protocol_refuse(a->operands[0], &e) < 0)
+		return report_failure(&e);
+	image = filenames_resolve(a->operands[0]);
+	if (!image)
+		return report("%s: %s", a->operands[0], strerror(errno));
+	dir = open_image(a, image);
 	status = dir ? show(dir, args_has(a, OPT_PRINT)) : EXIT_FAILURE;
 	free(dir);
+	free(image);
 	return status;
 }

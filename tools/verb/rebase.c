@@ -152,7 +152,7 @@ static bool check_format(const struct rebasing *b)
 static int rebase(struct rebasing *b)
 {
 	struct image_options how =
-		input_session_options(&b->session, args_value(b->args, OPT_FORMAT));
+		input_session_source(&b->session, args_value(b->args, OPT_FORMAT));
 	const char *backing = b->backing ? b->backing : "";
 	bool unsafe = args_has(b->args, OPT_UNSAFE);
 	struct err e = ERR_INIT;

@@ -39,6 +39,7 @@ static const struct {
 	{OPT_SHARE, "share"},
 	{OPT_ALLOW, "allow="},
 	{OPT_SEARCH, "search="},
+	{OPT_PARENT, "backing="},
 	{OPT_PARENT_FORMAT, "parent_format="},
 	{OPT_PASSPHRASE, "passphrase-file="},
 	{OPT_LUKS_HEADER, "luks-header="},
@@ -195,7 +196,7 @@ static bool is_raw(const struct serving *s, const struct vdisk_error *error)
 	bool raw = false;
 
 	if (input_session_begin(&session, s->args)) {
-		how = input_session_options(&session, args_value(s->args, OPT_FORMAT));
+		how = input_session_source(&session, args_value(s->args, OPT_FORMAT));
 		how.write = args_has(s->args, OPT_RW);
 		if (input_open(&input, s->args->operands[0], &how)) {
 			raw = !input.img->format_given &&

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/args.h"
+#include "lib/filenames.h"
 #include "lib/subprocess.h"
 #include "lib/mount-table.h"
 #include "lib/opened.h"
@@ -162,7 +163,7 @@ int run_umount(const struct args *a)
 
 	if (a->n != 1)
 		return args_misused("Expecting one directory or image");
-	path = realpath(a->operands[0], NULL);
+	path = filenames_resolve(a->operands[0]);
 	if (!path)
 		return report("%s: %s", a->operands[0], strerror(errno));
 	good = mount_table_read(&m, &e) == 0 ? umount_path(&m, path) : !report_failure(&e);
