@@ -15,7 +15,7 @@ installs() { env -u MAKEFLAGS make -s -C "$top" -o all "$@" B="$BUILD"; }
 links_to() { # DIR PROGRAM
 	[ "$(readlink "$1/mount.vdiskfs")" = "$2" ] && [ "$(readlink "$1/mount.fuse.vdiskfs")" = "$2" ]
 }
-check "make install" installs install PREFIX="$W/usr" FISHDIR="$W/usr/fish" MOUNTDIR="$W/sbin"
+check "make install" installs install PREFIX="$W/usr" FISHDIR="$W/usr/fish" MOUNTDIR="$W/sbin" NBDKITDIR="$W/usr/nbdkit"
 check "make install creates links to the daemon" links_to sbin "$W/usr/bin/vdiskfs"
 check "make install with DESTDIR" installs install DESTDIR="$W/dest"
 check "make install with DESTDIR creates links in /usr/sbin" links_to dest/usr/sbin /usr/local/bin/vdiskfs
