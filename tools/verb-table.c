@@ -179,6 +179,7 @@ static const struct option_row info_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	READ_CACHE('t'),
 	{OPT_BACKING_CHAIN, 0, "backing-chain", VALUE_NONE, NULL, "describe all parents, too"},
+	{OPT_LIMITS, 0, "limits", VALUE_NONE, NULL, "print limits of requests, too"},
 	{OPT_TREE, 0, "tree", VALUE_NONE, NULL, "draw the chain, snapshots and partitions"},
 	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
@@ -197,6 +198,8 @@ static const struct option_row measure_options[] = {
 	{OPT_OUTPUT_FORMAT, 'O', "target-format", VALUE_FORMAT, "FMT",
 		"format to convert to (default: raw)"},
 	{OPT_SIZE, 's', "size", VALUE_TEXT, "SIZE", "measure an empty disk of this size"},
+	{OPT_OPTIONS, 'o', "options", VALUE_CREATE, "OPTIONS",
+		"creation options NAME=VALUE,...; help lists them"},
 	SNAPSHOT("measure"),
 	NO_SNAPSHOTS, SHARE, IMAGE_OPTS, OPENING, END
 };
@@ -224,6 +227,7 @@ static const struct option_row rebase_options[] = {
 	BACKING_FORMAT, BACKING_FORMAT_B,
 	{OPT_UNSAFE, 'u', "backing-unsafe", VALUE_NONE, NULL,
 		"change the name only: FILE has the same contents"},
+	{OPT_COMPRESS, 'c', "compress", VALUE_NONE, NULL, "compress what is copied"},
 	CACHE("IMAGE"), 
 	{OPT_SOURCE_CACHE, 'T', "backing-cache", VALUE_CACHE, "MODE",
 		"accepted and checked, without effect"},
@@ -233,6 +237,8 @@ static const struct option_row rebase_options[] = {
 static const struct option_row resize_options[] = {
 	FORMAT("IMAGE"),
 	{OPT_SHRINK, 0, "shrink", VALUE_NONE, NULL, "permit shrinking, which loses data at the end"},
+	{OPT_PREALLOCATION, 0, "preallocation", VALUE_TEXT, "MODE",
+		"allocate what is added: metadata, falloc, full"},
 	QUIET, IMAGE_OPTS, OPENING, END
 };
 

@@ -143,11 +143,12 @@ static const struct create_option create_options[] = {
 };
 
 /* A part of a sector counts as a sector. */
-static int raw_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
+static int raw_measure(
+	const struct view *disk, const struct creation *c, struct measured *m, struct err *e)
 {
 	(void)disk;
 	(void)e;
-	m->full = m->required = round_up(size, 512);
+	m->full = m->required = round_up(c->size, 512);
 	return 0;
 }
 

@@ -101,9 +101,10 @@ struct format {
 	int (*empty)(struct image *img, struct err *e);
 	/* Changes all of a but the size of the disk, likewise. */
 	int (*amend)(struct image *img, const struct amendment *a, struct err *e);
-	/* The size of a file with the data of disk, or with an empty disk of size bytes if that is
-	 * NULL. */
-	int (*measure)(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+	/* The size of a new image of c->size bytes with these options and the data of disk; NULL:
+	 * none. */
+	int (*measure)(const struct view *disk, const struct creation *c, struct measured *m,
+		struct err *e);
 	/* Files of this format that can be generated over a disk; NULL-terminated; or NULL. */
 	const struct export_format *const *layouts;
 };

@@ -221,3 +221,16 @@ int image_create_io(
 		ret = choose_size(&c, e);
 	return ret == 0 ? create_in(&c, io, &ignored, e) : ret;
 }
+
+int image_measure(const struct format *format, const struct create_request *r,
+	const struct view *disk, struct measured *m, struct err *e)
+{
+	struct creation c = {.format = format, .request = r, .size = r->size};
+	int ret;
+
+	if (!format->measure)
+		return err_set(e, ENOTSUP, "Block driver '%s' does not support size measurement",
+			format->name);
+	ret = image_create_check(format, r, e);
+	return ret == 0 ? format->measure(disk, &c, m, e) : ret;
+}

@@ -8,6 +8,13 @@
 /* Checks the options as image_create does, without those that exclude each other. */
 int image_create_check(const struct format *format, const struct create_request *r, struct err *e);
 
+/* The size that a new image of r->size bytes would have with the data of disk; NULL: none.
+ * ENOTSUP. */
+struct measured;
+struct view;
+int image_measure(const struct format *format, const struct create_request *r,
+	const struct view *disk, struct measured *m, struct err *e);
+
 /* Creates the image path.  On failure no new file is left behind; one that was replaced is empty.
  * EEXIST: there is a file that must not be replaced.
  *

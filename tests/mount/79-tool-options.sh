@@ -283,3 +283,57 @@ slow_enough() {
 		awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a < 0.25 }'
 }
 check "convert -r limits the rate" slow_enough
+
+# measure -o, resize --preallocation.
+
+while read -r row; do
+	# shellcheck disable=SC2086
+	check "$row" same_as_qemu $row
+done <<'END'
+measure --size 1G -O qcow2 -o cluster_size=4k
+measure --size 1G -O qcow2 -o cluster_size=2M,refcount_bits=1
+measure --size 1T -O qcow2 -o refcount_bits=64,cluster_size=512
+measure --size 1G -O qcow2 -o extended_l2=on,cluster_size=64k
+measure --size 1G -O qcow2 -o preallocation=full
+measure --size 1G -O qcow2 -o preallocation=falloc
+measure --size 1G -O qcow2 -o preallocation=metadata
+measure --size 1G -O qcow2 -o cluster_size=3
+measure --size 1G -O qcow2 -o nonsense=3
+measure --size 1000000 -O raw
+measure --output=json -O qcow2 -o cluster_size=4k r.raw
+measure -O qcow2 -o cluster_size=4k -f qcow2 a.qcow2
+measure -O vdi r.raw
+resize --preallocation=off -f raw r.raw 3M
+resize --preallocation=falloc -f raw r.raw 3M
+resize --preallocation=full -f raw r.raw 3M
+resize --preallocation=metadata -f raw r.raw 3M
+resize --preallocation=frob -f raw r.raw 3M
+resize --preallocation=full -f raw --shrink r.raw 1M
+resize --preallocation=metadata a.qcow2 3M
+resize --preallocation=full a.qcow2 3M
+resize --preallocation=falloc a.qcow2 3M
+END
+for o in "falloc r.raw" "full r.raw" "full a.qcow2" "falloc a.qcow2" "metadata a.qcow2"; do
+	allocates() { # MODE IMAGE: what was added is allocated as by qemu-img
+		same_as_qemu resize -q --preallocation="$1" "$2" 3M &&
+			diff <(qemu-img map --output=json "q/$2" | grep -c '"start": 2097152.*"present": true') \
+				<(qemu-img map --output=json "v/$2" | grep -c '"start": 2097152.*"present": true') &&
+			[ "$(qemu-img info --output=json "v/$2" | grep virtual-size | tr -dc 0-9)" = 3145728 ]
+	}
+	# shellcheck disable=SC2086
+	check "resize --preallocation=$o" allocates $o
+done
+check "a preallocated file has its blocks" eval 'same_as_qemu resize -q --preallocation=falloc -f raw r.raw 4M && [ "$(stat -c %b v/r.raw)" -ge 4096 ]'
+
+# Words of QEMU 10 and 11.
+
+packed() {
+	rm -rf v && cp -r set v && qemu-img create -q -f qcow2 v/other.qcow2 2M &&
+		(cd v && "$VDISK" rebase -c -b other.qcow2 -F qcow2 top.qcow2) &&
+		qemu-img convert -O raw v/top.qcow2 x.raw && cmp x.raw set/r.raw && qemu-img check -q v/top.qcow2 &&
+		"$VDISK" check v/top.qcow2 | grep -qE '[1-9][0-9.]*% compressed clusters'
+}
+check "rebase -c compresses what it copies" packed
+check "info --limits, as JSON" eval '"$VDISK" info --limits --output=json set/a.qcow2 | jq -e ".limits.\"request-alignment\" == 1"'
+check "info --limits" eval '"$VDISK" info --limits set/a.qcow2 | grep -q "^    request alignment: 1$"'
+check "without --limits there are none" eval '! "$VDISK" info set/a.qcow2 | grep -q limits'

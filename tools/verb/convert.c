@@ -145,9 +145,11 @@ static bool is_other_image(const struct converting *c)
 static int check_space(const struct converting *c, struct err *e)
 {
 	uint64_t has = output_space(&c->output), needed = 0;
+	struct create_request request = c->creation.request;
 	struct measured m = {.required = 0};
 	int r = 0;
 
+	request.size = c->size;
 	if (has == UINT64_MAX || args_has(c->args, OPT_COMPRESS))
 		return 0;
 	if (output_is_device(&c->output) && c->is_raw) {
@@ -156,7 +158,7 @@ static int check_space(const struct converting *c, struct err *e)
 		for (size_t i = 0; i < c->n; i++)
 			needed += format_measure_units(c->inputs[i].state->view, DEFAULT_SPARSE);
 		if (c->n == 1 && !c->is_raw && c->format->measure)
-			r = c->format->measure(c->inputs[0].state->view, c->size, &m, e);
+			r = image_measure(c->format, &request, c->inputs[0].state->view, &m, e);
 		needed = MAX(needed, m.required);
 	}
 	if (r == 0 && needed > has)

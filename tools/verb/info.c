@@ -20,8 +20,12 @@
 #include "lib/json.h"
 #include "image/format.h"
 #include "image/image.h"
+#include "io/io.h"
 #include "volume/contents.h"
 #include "view/view.h"
+
+#define SECTOR      512
+#define MEMORY_PAGE 4096 /* buffers of this alignment are not copied */
 
 static void print_backing(struct json_object *o)
 {
@@ -80,6 +84,7 @@ static void print_value(struct json_object *value, int depth)
 static void print_text(struct json_object *o, const struct image *img)
 {
 	struct json_object *cluster = json_object_object_get(o, "cluster-size"),
+			   *limits = json_object_object_get(o, "limits"),
 			   *specific = json_object_object_get(o, "format-specific"),
 			   *stored = json_object_object_get(o, "actual-size");
 	uint64_t size = json_object_get_uint64(json_object_object_get(o, "virtual-size"));
@@ -98,6 +103,10 @@ static void print_text(struct json_object *o, const struct image *img)
 	print_backing(o);
 	if (img->nstates > 1)
 		snapshot_print_table(img);
+	if (limits) {
+		puts("Block limits:");
+		print_entries(limits, 1);
+	}
 	if (specific) {
 		puts("Format specific information:");
 		print_entries(json_object_object_get(specific, "data"), 1);
@@ -143,8 +152,20 @@ static void print_tree(const struct input *input)
 	}
 }
 
+/* Limits of requests to the image, with the keys of QEMU 11.  The library has none of its own. */
+static void add_limits(struct json_object *o, const struct image *img)
+{
+	struct json_object *limits = json_object_new_object();
+
+	json_add_number(limits, "request-alignment", img->io->is_block ? SECTOR : 1);
+	json_add_number(limits, "min-mem-alignment", 1);
+	json_add_number(limits, "opt-mem-alignment", MEMORY_PAGE);
+	json_object_object_add(o, "limits", limits);
+}
+
 /* Describes all images of the chain, or the first one only. */
-static struct json_object *describe(const struct input *input, bool chain, bool contents)
+static struct json_object *describe(
+	const struct input *input, bool chain, bool contents, bool limits)
 {
 	struct json_object *list = json_object_new_array(), *o;
 	char *name = strdup(input->name), *next;
@@ -152,6 +173,8 @@ static struct json_object *describe(const struct input *input, bool chain, bool 
 	for (const struct image *img = input->img; img; img = chain ? img->parent : NULL) {
 		next = name ? filenames_parent(img, name) : NULL;
 		o = info_object(img, img->states[0], name ? name : "", next);
+		if (limits)
+			add_limits(o, img);
 		if (contents)
 			contents_add(o, img, img->states[0], true);
 		json_object_array_add(list, o);
@@ -173,7 +196,7 @@ static int print_info(const struct args *a, struct input *input)
 		print_tree(input);
 		return EXIT_SUCCESS;
 	}
-	list = describe(input, chain, tree);
+	list = describe(input, chain, tree, args_has(a, OPT_LIMITS));
 	for (size_t i = 0; !input->json && i < json_object_array_length(list); i++) {
 		if (i > 0)
 			putchar('\n');

@@ -9,36 +9,51 @@
 #include "image/format.h"
 #include "lib/create-args.h"
 #include "lib/report.h"
+#include "open/create.h"
 #include "verbs.h"
 #include "lib/input.h"
 #include "view/view.h"
 
+static int print_sizes(const struct args *a, const struct measured *m)
+{
+	bool json;
+
+	if (!args_want_json(a, &json))
+		return EXIT_FAILURE;
+	if (json) {
+		puts("{");
+		if (m->has_bitmaps)
+			printf("    \"bitmaps\": %" PRIu64 ",\n", m->bitmaps);
+		printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
+			m->required, m->full);
+	} else {
+		printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
+			m->required, m->full);
+		if (m->has_bitmaps)
+			printf("bitmaps size: %" PRIu64 "\n", m->bitmaps);
+	}
+	return EXIT_SUCCESS;
+}
+
+/* The options are those of an image to be created. */
 static int print(const struct args *a, const struct view *disk, uint64_t size)
 {
 	const struct format *f = create_args_format(a, OPT_OUTPUT_FORMAT);
+	struct input_session none = {.args = a};
+	struct create_args c = {0};
 	struct measured m = {0};
 	struct err e = ERR_INIT;
-	bool json;
+	int status = EXIT_FAILURE;
 
-	if (!f || !args_want_json(a, &json))
+	if (!f)
 		return EXIT_FAILURE;
-	if (!f->measure)
-		return report("Block driver '%s' does not support size measurement", f->name);
-	if (f->measure(disk, size, &m, &e) < 0)
-		return report_failure(&e);
-	if (json) {
-		puts("{");
-		if (m.has_bitmaps)
-			printf("    \"bitmaps\": %" PRIu64 ",\n", m.bitmaps);
-		printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n",
-			m.required, m.full);
-	} else {
-		printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
-			m.required, m.full);
-		if (m.has_bitmaps)
-			printf("bitmaps size: %" PRIu64 "\n", m.bitmaps);
+	if (create_args_begin(&c, &none, f, NULL, &status)) {
+		c.request.size = size;
+		status = image_measure(f, &c.request, disk, &m, &e) < 0 ? report_failure(&e)
+									: print_sizes(a, &m);
 	}
-	return EXIT_SUCCESS;
+	create_args_end(&c);
+	return status;
 }
 
 static int measure(const struct args *a, struct input *input)

@@ -33,6 +33,7 @@ struct rebasing {
 	struct image *new;        /* the same; owned by input.img */
 	struct progress progress;
 	unsigned char *old_bytes, *new_bytes;
+	unsigned char *packed; /* a compressed cluster, with -c; NULL: without */
 };
 
 static struct view *disk_of(const struct rebasing *b)
@@ -54,6 +55,30 @@ static enum difference difference_of(const struct rebasing *b, size_t at, size_t
 	return is_zero(b->old_bytes + at, len) ? ZERO : DATA;
 }
 
+/* Writes len bytes, compressed where they are whole clusters. */
+static int write_compressed(
+	const struct rebasing *b, const unsigned char *p, uint64_t off, size_t len, struct err *e)
+{
+	struct view *disk = disk_of(b);
+	int r = 0;
+
+	for (size_t n; r == 0 && len > 0; p += n, off += n, len -= n) {
+		bool whole = off % disk->unit == 0 && len >= disk->unit;
+		ssize_t packed = 0;
+
+		n = MIN(len, disk->unit - off % disk->unit);
+		if (whole)
+			packed = view_compress(disk, p, off, b->packed, e);
+		if (packed < 0)
+			r = (int)packed;
+		else if (packed > 0)
+			r = view_write_compressed(disk, b->packed, (size_t)packed, off, e);
+		else
+			r = view_write(disk, p, n, off, e);
+	}
+	return r;
+}
+
 /* Writes whole granules, so that nothing of them is read from the new backing file. */
 static int keep_differences(const struct rebasing *b, uint64_t off, size_t len, struct err *e)
 {
@@ -68,6 +93,8 @@ static int keep_differences(const struct rebasing *b, uint64_t off, size_t len, 
 			n += MIN(granule, len - at - n);
 		if (d == ZERO)
 			r = view_clear(disk_of(b), off + at, n, e);
+		else if (d == DATA && b->packed)
+			r = write_compressed(b, b->old_bytes + at, off + at, n, e);
 		else if (d == DATA)
 			r = view_write(disk_of(b), b->old_bytes + at, n, off + at, e);
 	}
@@ -101,7 +128,9 @@ static bool keep_disk(struct rebasing *b)
 	progress_begin(&b->progress, b->args, disk->size);
 	b->old_bytes = malloc(chunk);
 	b->new_bytes = malloc(chunk);
-	if (!b->old_bytes || !b->new_bytes)
+	if (args_has(b->args, OPT_COMPRESS))
+		b->packed = malloc(disk->compressed_max);
+	if (!b->old_bytes || !b->new_bytes || (args_has(b->args, OPT_COMPRESS) && !b->packed))
 		r = err_nomem(&e);
 	for (uint64_t off = 0; r == 0 && off < disk->size; off += x.len) {
 		view_enter(disk);
@@ -116,6 +145,7 @@ static bool keep_disk(struct rebasing *b)
 	progress_end(&b->progress);
 	free(b->old_bytes);
 	free(b->new_bytes);
+	free(b->packed);
 	return r == 0 || !report_failure(&e);
 }
 
@@ -169,6 +199,8 @@ static int rebase(struct rebasing *b)
 		return report("Could not change the backing file to '%s': the format %s does not "
 			      "support it",
 			backing, img->format->name);
+	if (args_has(b->args, OPT_COMPRESS) && disk_of(b)->compressed_max == 0)
+		return report("Compression not supported for this image");
 	if (!unsafe && (!open_new(b) || !keep_disk(b)))
 		return EXIT_FAILURE;
 	if (image_set_backing(img, b->backing, b->format, &e) < 0 || image_finish(img, &e) < 0)

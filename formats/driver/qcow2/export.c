@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* export.c - a disk shown as a qcow2 file: header, refcount table, refcount blocks, L1 table, L2
- * tables, data.  Each cluster of the file is used once.  And the size of such a file.
+ * tables, data.  Each cluster of the file is used once.
  */
 #include "util/bytes.h"
 #include "util/err.h"
 #include "export/allocmap.h"
 #include "export/regions.h"
 #include "image/format.h"
-#include "bitmaps.h"
 #include "l1.h"
 #include "map.h"
 
@@ -156,19 +155,3 @@ const struct export_format qcow2_export = {
 	.max_file = (uint64_t)QCOW2_MAX_REFTABLE_BYTES / 8 * BLOCK_ENTRIES * CLUSTER,
 	.make = qcow2_make,
 };
-
-/* All tables, as if the whole disk were allocated, and the clusters with data. */
-int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e)
-{
-	uint64_t data = div_round_up(size, CLUSTER), l2 = div_round_up(data, TABLE_ENTRIES);
-	uint64_t tables = 1 + l2 + div_round_up(l2, TABLE_ENTRIES); /* with the header */
-	const struct qcow2 *q = disk ? qcow2_map_image(disk) : NULL;
-
-	(void)e;
-	tables = (tables + refcount_clusters(tables + data)) * CLUSTER;
-	m->full = tables + data * CLUSTER;
-	m->required = tables + (disk ? format_measure_units(disk, CLUSTER) : 0);
-	m->has_bitmaps = q && q->header.version >= 3;
-	m->bitmaps = m->has_bitmaps ? qcow2_bitmaps_size(q, CLUSTER) : 0;
-	return 0;
-}

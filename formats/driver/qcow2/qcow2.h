@@ -131,9 +131,7 @@ static inline bool qcow2_zero_below(const struct qcow2_view *v, uint64_t off)
 	return !v->view.below || off >= v->view.below->size;
 }
 
-/* Entry points that struct format names, each in the file of its name; qcow2_measure is in
- * export.c.
- */
+/* Entry points that struct format names, each in the file of its name. */
 int qcow2_amend(struct image *img, const struct amendment *a, struct err *e);
 int qcow2_backing_set(struct image *img, const char *name, const char *format, struct err *e);
 /* All of an empty disk is read from the backing file. */
@@ -144,7 +142,8 @@ int qcow2_check(struct image *img, unsigned repair, struct check_report *r, stru
 int qcow2_create(struct creation *c, struct err *e);
 extern const struct create_option qcow2_create_options[];
 extern const struct export_format qcow2_export;
-int qcow2_measure(const struct view *disk, uint64_t size, struct measured *m, struct err *e);
+int qcow2_measure(
+	const struct view *disk, const struct creation *c, struct measured *m, struct err *e);
 extern const struct snapshot_ops qcow2_snapshot_ops;
 int qcow2_write_ops_start(struct image *img, struct err *e);
 
