@@ -5,7 +5,9 @@
  * l1.c and l2.c; snapshot.c has the snapshot table and snapshot-ops.c changes it; refcount.c and
  * alloc.c have the clusters; write.c and compress.c change the disk, resize.c its size, backing.c
  * its backing file, and write-ops.c begins that; walk.c visits all clusters of a state; check.h has
- * the check; create.c makes images, export.c files over other disks.
+ * the check; create.c makes images, export.c files over other disks.  dirty.c keeps persistent
+ * bitmaps up to date, bitmap-ops.c changes them; head.c writes the header anew, amend.c changes the
+ * version and, by refcount-width.c, the width of refcounts.
  *
  * A disk is mapped by an L1 table, whose entries point to L2 tables, whose entries point to
  * clusters.  A refcount table points to refcount blocks, which count the references to each
