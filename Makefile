@@ -236,6 +236,7 @@ lint:
 	@echo tests/cycles of each program
 	@tests/cycles $(call obj,$(FORMATS) $(FUSE))
 	@tests/cycles $(call obj,$(FORMATS) $(TOOLS))
+	$(if $(PLUGIN),@tests/cycles $(call obj,$(FORMATS) $(PLUGINSRC)))
 	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 	cppcheck -q --enable=warning,portability --suppress=ctuuninitvar --error-exitcode=1 -Iformats -Ifuse -Itools formats fuse tools
 	mandoc -T lint -W warning man/*.[1-9]
