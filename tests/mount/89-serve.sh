@@ -333,6 +333,9 @@ check "nbdkit --dump-plugin" eval 'kit -- --dump-plugin | tee dump && grep -qx t
 	[ "vdisk $(sed -n s/^vdisk_version=//p dump)" = "$("$VDISK" --version)" ]'
 check "the options of the help are in the manual page" eval 'diff <(kit -- --help | sed -nE "s/^(\[image=\]|([a-z_-]+=)).*/\1/p" | tr -d "[]" | sort) \
 	<(sed -n "/^.It Cm /s/[^=]*Cm \([a-z_-]*=\)[^C]*/\1\n/gp" "$top/man/nbdkit-vdisk-plugin.1" | sed -n "s/^\([a-z_-]*=\).*/\1/p" | grep -v holder= | sort)'
+words_of_library() { sed -n '/^ \* options: /,/^ \* EINVAL/s/^ \*     \([a-z][a-z_-]*=\{0,1\}\).*/\1/p' "$top/formats/api/vdisk.h"; }
+not_in_help() { for word in $(words_of_library); do grep -q "^${word%=}=" help || echo "$word"; done; }
+check "the help has the options of the library, where flags are true or false" eval 'words_of_library | grep -q = && kit -- --help >help && [ -z "$(not_in_help)" ]'
 
 # A guest boots, writes its first sector to the second, and prints a text to its serial port.
 
@@ -447,6 +450,9 @@ check "a name of a socket that is too long" says 'at most 107 bytes' --socket="$
 check "a socket in a directory that does not exist" says 'No such file' --socket=nowhere/s a.qcow2
 touch file.sock
 check "a file in the place of the socket" says 'File exists' --socket=file.sock a.qcow2
+check "two parents" says 'only once' --parent=a --parent=b over.qcow2
+cp a.qcow2 moved && qemu-img create -q -f qcow2 -u -b gone.qcow2 -F qcow2 orphan.qcow2 6M
+check "a parent that was moved" eval 'serve --parent=moved orphan.qcow2 && qemu-img compare -q -f raw "$uri" disk.raw && ends TERM'
 check "a TCP port" eval 'serve --port=0 a.qcow2 && qemu-img compare -q -f raw "$uri" disk.raw && [[ $uri == nbd://*:*/ ]] && ends TERM'
 check "a socket with a blank in its name" eval 'serve --socket="a b.sock" a.qcow2 && qemu-img compare -q -f raw "$uri" disk.raw'
 check "another server at this socket" says 'File exists' --socket="a b.sock" b.qcow2

@@ -22,6 +22,7 @@ const char options_help[] =
 	"allow=DIR               it may refer to files below DIR (repeatable)\n"
 	"search=DIR              search DIR for parents that moved (repeatable)\n"
 	"parent_format=NAME      format of an unrecorded parent (repeatable)\n"
+	"backing=FILE            the parent, or its URI, in the place of the recorded one\n"
 	"passphrase-file=FILE    passphrase of encrypted images and volumes (repeatable)\n"
 	"luks-header=FILE        a LUKS header that is not on its device (repeatable)\n"
 	"luks-memory=SIZE        memory that a LUKS key slot may need (1280M)\n"

@@ -110,9 +110,21 @@ static int open_image(void)
 	return 0;
 }
 
+static bool is_uri(const char *name)
+{
+	return strncmp(name, "nbd", 3) == 0 && strstr(name, "://");
+}
+
+/* Is the image or its parent on an NBD server? */
 static bool has_threads(void)
 {
-	return strncmp(options.image, "nbd", 3) == 0 && strstr(options.image, "://");
+	static const char backing[] = "backing=";
+	bool has = is_uri(options.image);
+
+	for (size_t i = 0; i < options.n; i++)
+		if (strncmp(options.words[i], backing, sizeof backing - 1) == 0)
+			has |= is_uri(options.words[i] + sizeof backing - 1);
+	return has;
 }
 
 static int vdisk_config_complete(void)

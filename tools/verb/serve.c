@@ -287,6 +287,8 @@ static bool is_well_used(const struct args *a)
 		return !args_misused("Expecting one image file name");
 	if (args_has(a, OPT_PORT) && args_has(a, OPT_SOCKET))
 		return !args_misused("--port and --socket cannot be used together");
+	if (a->options[OPT_PARENT].n > 1)
+		return !args_misused("--parent can be given only once");
 	if (args_has(a, OPT_ADDRESS) && !args_has(a, OPT_PORT))
 		return !args_misused("--address needs --port");
 	return true;
