@@ -243,20 +243,19 @@ static bool check_backing(struct create_args *m, const char *name)
 	return true;
 }
 
+/* As qemu-img, tells a number of 2^63 and more from text that is no size. */
 static bool parse_size(struct create_args *m, const char *name, const char *size)
 {
 	int r = size_parse(m->size ? m->size : size, &m->request.size);
 
 	if (r < 0 && m->size)
 		report("%s: Parameter 'size' expects a size such as 64k, not '%s'", name, m->size);
-	else if (r < 0 && (r == -ERANGE || size[0] == '-'))
+	else if (r == -ERANGE)
 		report("Invalid image size specified. Must be between 0 and %" PRId64 ".",
 			INT64_MAX);
 	else if (r < 0)
-		report("Invalid image size specified: '%s'. You may use k, M, G, T, P or E "
-		       "suffixes for kilobytes, megabytes, gigabytes, terabytes, petabytes and "
-		       "exabytes.",
-			size);
+		report("Invalid image size specified. You may use k, M, G, T, P or E suffixes for "
+		       "kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
 	return r == 0;
 }
 

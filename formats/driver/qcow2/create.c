@@ -92,12 +92,11 @@ static int choose_header(const struct creation *c, struct qcow2_header *h, struc
 
 	if (!is_power_of_2(cluster) || cluster < 1u << QCOW2_MIN_CLUSTER_BITS ||
 		cluster > 1u << QCOW2_MAX_CLUSTER_BITS)
-		return err_set(e, EINVAL,
-			"cluster_size=%" PRIu64 ": expected a power of two from 512 to 2M",
-			cluster);
+		return err_set(e, EINVAL, "Cluster size must be a power of two between %d and %dk",
+			1 << QCOW2_MIN_CLUSTER_BITS, 1 << (QCOW2_MAX_CLUSTER_BITS - 10));
 	if (!is_power_of_2(bits) || bits > 64)
 		return err_set(e, EINVAL,
-			"refcount_bits=%" PRIu64 ": expected a power of two up to 64", bits);
+			"Refcount width must be a power of two and may not exceed 64 bits");
 	h->cluster_bits = __builtin_ctzll(cluster);
 	h->refcount_order = __builtin_ctzll(bits);
 	h->version = creation_is(c, "compat", "0.10") || creation_is(c, "compat", "v2") ? 2 : 3;
