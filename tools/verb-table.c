@@ -100,6 +100,20 @@ static const struct option_row bitmap_options[] = {
 	OPENING, END
 };
 
+static const struct option_row bench_options[] = {
+	FORMAT("IMAGE"),
+	{OPT_COUNT_REQUESTS, 'c', "count", VALUE_TEXT, "N", "number of requests (75000)"},
+	{OPT_DEPTH, 'd', "depth", VALUE_TEXT, "N", "requests at a time, up to 64 (64)"},
+	{OPT_BUFFER, 's', "buffer-size", VALUE_TEXT, "SIZE", "bytes of a request (4k)"},
+	{OPT_STEP, 'S', "step-size", VALUE_TEXT, "SIZE", "distance of requests (that size)"},
+	{OPT_OFFSET, 'o', "offset", VALUE_TEXT, "OFFSET", "offset of the first request (0)"},
+	{OPT_WRITE, 'w', "write", VALUE_NONE, NULL, "write, which destroys the data"},
+	{OPT_PATTERN, 0, "pattern", VALUE_TEXT, "BYTE", "the byte to write (0)"},
+	{OPT_FLUSH, 0, "flush-interval", VALUE_TEXT, "N", "flush after each N requests"},
+	READ_CACHE('t'),
+	QUIET, SHARE, IMAGE_OPTS, OPENING, END
+};
+
 static const struct option_row check_options[] = {
 	FORMAT("IMAGE"), OUTPUT,
 	{OPT_REPAIR, 'r', "repair", VALUE_REPAIR, "WHAT", "repair leaks, or all errors"},
@@ -268,6 +282,8 @@ static const struct option_row snapshot_options[] = {
 const struct verb verb_table[] = {
 	{"amend", "IMAGE", "change options that an image was created with",
 		amend_options, run_amend, OPERAND_FILE},
+	{"bench", "IMAGE", "measure the time of requests to a disk",
+		bench_options, run_bench, OPERAND_FILE},
 	{"bitmap", "IMAGE [BITMAP]", "change the persistent bitmaps of an image",
 		bitmap_options, run_bitmap, OPERAND_FILE},
 	{"check", "IMAGE", "find errors in an image and repair them",

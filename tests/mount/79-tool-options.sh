@@ -337,3 +337,16 @@ check "rebase -c compresses what it copies" packed
 check "info --limits, as JSON" eval '"$VDISK" info --limits --output=json set/a.qcow2 | jq -e ".limits.\"request-alignment\" == 1"'
 check "info --limits" eval '"$VDISK" info --limits set/a.qcow2 | grep -q "^    request alignment: 1$"'
 check "without --limits there are none" eval '! "$VDISK" info set/a.qcow2 | grep -q limits'
+
+# bench: the lines of qemu-img, but for the time.
+
+bench_lines() { "$@" | sed 's/in [0-9.]* seconds/in N seconds/'; }
+same_bench() {
+	rm -rf v && cp -r set v && diff <(bench_lines qemu-img bench "$@" v/r.raw) <(bench_lines "$VDISK" bench "$@" v/r.raw)
+}
+check "bench reads" same_bench -f raw -c 100 -d 4
+check "bench with sizes" same_bench -f raw -c 100 -s 8k -S 4k -o 64k -d 2
+check "bench writes" same_bench -f raw -c 10 -w --pattern=7
+check "bench has written the pattern" eval '"$VDISK" bench -q -f raw -w -c 10 --pattern=9 v/r.raw && qemu-io -f raw -c "read -P 9 0 40k" v/r.raw | grep -q "^read"'
+check_not "bench flushes writes only" "$VDISK" bench -f raw --flush-interval=10 v/r.raw
+check_not "bench of a byte too large" "$VDISK" bench -f raw -w --pattern=256 v/r.raw

@@ -10,6 +10,7 @@ struct verb;
 extern const struct verb verb_table[]; /* ends with a name of NULL; defined in verb-table.c */
 
 int run_amend(const struct args *a);
+int run_bench(const struct args *a);
 int run_bitmap(const struct args *a);
 int run_check(const struct args *a);
 int run_commit(const struct args *a);
