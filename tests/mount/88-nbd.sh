@@ -62,7 +62,7 @@ if command -v nbd-server >/dev/null; then
 		eventually [ -s nbd-server.pid ] || { cat nbd-server.log; return 1; }
 		servers+=("$(<nbd-server.pid)")
 		eventually reads "nbd://127.0.0.1:$port/base" || status=1
-		kill "$(<nbd-server.pid)"
+		ends_server
 		return $status
 	}
 	check "nbd-server" nbd_server_reads

@@ -2,15 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # nbd.sh - NBD servers for a test; sourced after functions.sh.  They are ended by their process ids.
 
-servers=()
+servers=() # process ids, the last one that was started last
 end_servers() {
-	local pid
-	for pid in "${servers[@]}"; do
-		kill -CONT "$pid" 2>/dev/null
-		kill "$pid" 2>/dev/null
-		"$await_exit" 10 "$pid" || kill -9 "$pid"
-	done
-	wait
+	while [ ${#servers[@]} -gt 0 ]; do ends_server; done
 }
 trap 'end_servers; cleanup' EXIT
 
@@ -35,10 +29,13 @@ serves() {
 
 # ends_server: ends the last one; qemu-nbd does not always end by itself.
 ends_server() {
-	kill "$server" 2>/dev/null
-	"$await_exit" 10 "$server" || kill -9 "$server"
-	wait "$server" 2>/dev/null
+	local pid=${servers[-1]}
+	kill -CONT "$pid" 2>/dev/null
+	kill "$pid" 2>/dev/null
+	"$await_exit" 10 "$pid" || kill -9 "$pid"
+	wait "$pid" 2>/dev/null
 	unset 'servers[-1]'
+	[ ${#servers[@]} = 0 ] || server=${servers[-1]}
 }
 
 # mounts URI DIR [OPTION...]: as mount_image, of a server.
