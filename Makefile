@@ -86,7 +86,7 @@ COUNT   := tests/bench/count.c # linked with the library
 STRESS  := $(wildcard tests/mount/stress-jobs/*.c)
 FLOOR   := tests/bench/floor.c # needs libfuse; by make bench alone
 HELPERS := $(filter-out $(SHIM) $(COUNT) $(FLOOR),$(wildcard tests/mount/*.c tests/bench/*.c))
-FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ    := $(filter-out $(if $(LIBNBD),,%_nbd.c),$(wildcard tests/fuzz/fuzz_*.c))
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB := $(B)/libvdisk.a

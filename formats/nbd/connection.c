@@ -22,7 +22,8 @@
 #include "util/bytes.h"
 #include "util/err.h"
 
-/* A request waits longer as long as others are answered, but not for ever: this many timeouts. */
+/* A request waits longer as long as others are answered, and one that takes the server long in any
+ * case, but not for ever: this many timeouts. */
 #define PATIENCE 4
 
 #define REASON 256
@@ -280,6 +281,15 @@ void connection_submit(struct connection *c, struct nbd_request *r)
 
 /* The thread. */
 
+/* The time at which the request, the first that is under way, is late. */
+static uint64_t end_of(const struct connection *c, const struct nbd_request *r)
+{
+	uint64_t last = r->sent + PATIENCE * c->timeout;
+	bool slow = r->command == NBD_FLUSH || r->command == NBD_TRIM || r->command == NBD_ZERO;
+
+	return slow ? last : MIN(MAX(r->sent, c->heard) + c->timeout, last);
+}
+
 /* Milliseconds until the time is up, 0: it is; or -1: nothing is waited for, and nothing was for
  * some time.  Without a request the time is limited for a while, so that one that comes soon need
  * not wake the thread. */
@@ -290,8 +300,7 @@ static int time_left(struct connection *c)
 
 	pthread_mutex_lock(&c->lock);
 	r = c->under_way.first;
-	end = r ? MIN(MAX(r->sent, c->heard) + c->timeout, r->sent + PATIENCE * c->timeout)
-		: c->heard + 2 * c->timeout;
+	end = r ? end_of(c, r) : c->heard + 2 * c->timeout;
 	c->asleep = !r && t >= end;
 	pthread_mutex_unlock(&c->lock);
 	if (t >= end)

@@ -20,6 +20,10 @@
 /* Taken for data when extents change faster than the server tells them. */
 #define UNKNOWN (1u << 20)
 
+/* Extents that one seek passes, of up to 4 GiB each: a server that lies about its size must not be
+ * asked for hours. */
+#define SEEK_MAX 16384u
+
 struct nbd_io {
 	struct io io;
 	struct nbd_server *server;
@@ -125,9 +129,13 @@ static int64_t nbd_seek(struct io *io, uint64_t pos, int whence)
 {
 	struct nbd_server *s = server_of(io);
 	bool want_zero = whence == SEEK_HOLE, zero;
+	unsigned n = 0;
 	uint64_t end;
 
-	for (; pos < s->size; pos = end) {
+	for (; pos < s->size; pos = end, n++) {
+		/* From now on all is data, so that the answers to come agree with this one. */
+		if (n == SEEK_MAX)
+			s->extents_failed = true;
 		if (!find_extent(s, pos, &zero, &end))
 			return -EIO;
 		if (zero == want_zero)

@@ -31,7 +31,9 @@ struct nbd_options {
 	const char *tls_psk;   /* file of pre-shared keys; or NULL */
 	const char *name;      /* of the image, for messages and image_open; NULL: the URI */
 	bool write;            /* the export will be written: EROFS unless the server can flush */
-	unsigned timeout;      /* seconds without an answer after which a request is EIO; 0: 60 */
+	unsigned
+		timeout; /* seconds without an answer after which a request is EIO; 0: 60.  Four
+			  * times as many for a flush, trim or zero, which may take a server long */
 };
 
 /* Connects, several times if the server allows it (multi-conn), and starts a thread for each
