@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The commands in README.md and in the EXAMPLES of the manual pages work as written, on images with their names.
 . "${0%/*}/functions.sh"
-requires cryptsetup qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
+. "$here/nbd.sh"
+requires nbdkit cryptsetup qemu-img qemu-io sfdisk mkfs.ext4 debugfs tar tree xxd jq setfattr
 
 # The home directory of the user.  System directories in commands are replaced by directories here.
 export HOME=$W/home
@@ -60,6 +61,8 @@ cat >machine.ovf <<'OVF'
 OVF
 qemu-img convert -f raw -O vmdk -o subformat=streamOptimized disk.img d.vmdk
 tar -cf machine.ova machine.ovf d.vmdk
+cp "$W/srv/bases/base.qcow2" a.qcow2
+without_libnbd || starts_server "$W/nbd.sock" nbdkit -f -U "$W/nbd.sock" file "$W/srv/bases/base.qcow2"
 cp -a "$HOME" "$W/fresh"
 
 # Print the commands, one a line: the lines after a prompt in blocks that have one, else all lines of the block.
@@ -111,9 +114,14 @@ can_mount() {
 }
 loops_work() { losetup -f >/dev/null 2>&1 && [ -b "$(losetup -f)" ]; }
 
+# Files of the host, servers and web sites are replaced by those that were made here.
+here_is() {
+	sed "s|/dev/sdx|$W/sdx|; s|/srv/|$W/srv/|g; s| /mnt| $W/hostmnt|
+		s|nbd://server/\([a-z0-9]*\)|'nbd+unix:///\1?socket=$W/nbd.sock'|; s|nbdkit -r curl https://host/|nbdkit -r file |" <<<"$1"
+}
 runs() { # COMMAND
 	prepare "$1"
-	bash -c "set -o pipefail; $(sed "s|/dev/sdx|$W/sdx|; s|/srv/|$W/srv/|g; s| /mnt| $W/hostmnt|" <<<"$1")"
+	bash -c "set -o pipefail; $(here_is "$1")"
 	local status=$?
 	# cmp finds a difference, because the guest was written after its snapshot.
 	[[ $1 != cmp* ]] || [ $status != 1 ] || status=0
@@ -126,6 +134,10 @@ each() { # PAGE
 		line=${line%"${line##*[! ]}"}
 		[ -n "$line" ] || continue
 		n=$((n + 1))
+		if [[ $line == *nbd* ]] && without_libnbd; then
+			skip "$1: $line: a build without libnbd"
+			continue
+		fi
 		if mounts_inside "$line" && ! can_mount "$line"; then
 			skip "$1: $line: needs root and loop devices, or fuse2fs"
 			continue
