@@ -76,7 +76,8 @@ void request_reply_attr(fuse_req_t req, struct node *node)
 }
 
 /* While a name is looked up, the listing of its directory waits.  So a server, which may take long,
- * is not asked for extents then, but when a program wants to know the attributes. */
+ * is not asked for extents then, but when a program wants to know the attributes: the kernel asks
+ * for them again, also before it reads past the size. */
 int request_entry(fuse_req_t req, struct node *node, struct fuse_entry_param *entry)
 {
 	const struct server *server = request_server(req);

@@ -101,12 +101,13 @@ static int set_size(struct node *node, const struct shown *shown, bool counts, s
 	int ret = shown_view(node, shown, &view, &e);
 
 	/* The text of an image that is written follows its host file, too. */
-	if (ret == 0 && (counts || !view) &&
-		(!is_counted(node) || (!view && node_can_change(node))))
+	if (ret == 0 && counts && (!is_counted(node) || (!view && node_can_change(node))))
 		ret = count(node, shown, view);
 	if (ret < 0)
 		return ret;
 	stored = atomic_load_explicit(&node->stored, memory_order_relaxed);
+	if (!view && stored == NOT_COUNTED)
+		stored = 0;
 	if (view)
 		bytes = new_image ? new_image_size(new_image, view) : view->size;
 	else

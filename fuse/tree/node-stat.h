@@ -14,7 +14,7 @@ struct access;
  * image.  0 or -errno. */
 int node_stat(struct node *node, const struct access *access, struct stat *st);
 
-/* The same; if the bytes stored are not known, as if all were. */
+/* The same; if the bytes stored are not known, as if all were, and a text has none. */
 int node_stat_uncounted(struct node *node, const struct access *access, struct stat *st);
 
 /* Are the bytes stored known, so that node_stat is quick? */
