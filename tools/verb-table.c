@@ -57,6 +57,8 @@
 		"memory that a LUKS key slot may need (1280M)"}, \
 	{OPT_IGNORE_PARENT_ID, 0, "ignore-parent-id", VALUE_NONE, NULL, \
 		"accept a parent modified after its child"}, \
+	{OPT_NBD_TIMEOUT, 0, "nbd-timeout", VALUE_TEXT, "SECONDS", \
+		"time for an answer of an NBD server (60)"}, \
 	{OPT_TLS_CERTS, 0, "tls-certs", VALUE_DIR, "DIR", \
 		"certificates to verify an nbds:// server by"}, \
 	{OPT_TLS_PSK, 0, "tls-psk", VALUE_FILE, "FILE", \

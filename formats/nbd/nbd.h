@@ -23,7 +23,8 @@ struct io;
 struct nbd_server;
 
 /* Seconds without an answer, if the options do not say. */
-#define NBD_TIMEOUT 60
+#define NBD_TIMEOUT     60
+#define NBD_TIMEOUT_MAX 86400 /* that a user can give */
 
 struct nbd_options {
 	const char *tls_certs; /* directory with ca-cert.pem, client-cert.pem, client-key.pem; or

@@ -8,11 +8,10 @@
 #include <sys/stat.h>
 
 #include "image/image.h"
+#include "nbd/nbd.h"
 #include "util/err.h"
 #include "util/nearest.h"
 #include "util/size.h"
-
-#define SECONDS_MAX 86400
 
 enum word_kind { FLAG, TEXT, LIST, SIZE, SECONDS };
 
@@ -83,10 +82,10 @@ static int set_seconds(const struct word *word, uint64_t *seconds, const char *v
 	size_t n = strspn(value, "0123456789");
 
 	*seconds = n < 9 ? strtoul(value, NULL, 10) : 0;
-	if (value[n] == '\0' && *seconds >= 1 && *seconds <= SECONDS_MAX)
+	if (value[n] == '\0' && *seconds >= 1 && *seconds <= NBD_TIMEOUT_MAX)
 		return 0;
 	return err_set(e, EINVAL, "%s%s: expected a number of seconds from 1 to %d", word->name,
-		value, SECONDS_MAX);
+		value, NBD_TIMEOUT_MAX);
 }
 
 static int set(struct open_words *w, const struct word *word, const char *value, struct err *e)

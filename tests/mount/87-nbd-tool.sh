@@ -161,6 +161,29 @@ dies() {
 	return $status
 }
 check "a server that is killed" dies
+stalls() {
+	local status
+	serves w file large.raw && kill -STOP "$server" || return 1
+	"$VDISK" convert --nbd-timeout=1 "$uri" broken.raw 2>err
+	status=$?
+	kill -CONT "$server"
+	ends_server
+	[ $status = 1 ] && grep "no answer within 1 seconds" err && [ ! -e broken.raw ]
+}
+check "a server that says nothing" stalls
+stops_later() {
+	local status
+	serves l --filter=log --filter=delay file large.raw rdelay=100ms logfile="$W/stopped" || return 1
+	(eventually grep -q 'Read.*offset=0x[1-9a-f]00000' stopped && kill -STOP "$server") &
+	"$VDISK" convert --nbd-timeout=1 "$uri" broken.raw 2>err
+	status=$?
+	wait $!
+	kill -CONT "$server"
+	ends_server
+	[ $status = 1 ] && grep "no answer within 1 seconds" err && [ "$(wc -l <err)" = 1 ] && [ ! -e broken.raw ]
+}
+check "a server that stops amid the work" stops_later
+check "a timeout that is none" fails "Invalid time '0'" info --nbd-timeout=0 "$raw"
 check "a server that is not there" fails "none.sock.*No such file" info "nbd+unix:///?socket=$W/none.sock"
 
 # TLS.

@@ -74,6 +74,7 @@ static bool make_options(struct string_list *options, const struct args *a, bool
 	       pass_on(options, a, OPT_LUKS_MEMORY, "luks-memory=") &&
 	       pass_on(options, a, OPT_IGNORE_PARENT_ID, "ignore_parent_id") &&
 	       pass_on(options, a, OPT_NO_SNAPSHOTS, "nosnapshots") &&
+	       pass_on(options, a, OPT_NBD_TIMEOUT, "nbd-timeout=") &&
 	       pass_on(options, a, OPT_TLS_CERTS, "tls-certs=") &&
 	       pass_on(options, a, OPT_TLS_PSK, "tls-psk=") &&
 	       pass_on(options, a, OPT_SNAPSHOT, "snapshot=");

@@ -57,16 +57,31 @@ static bool is_connected(const struct input_session *s, const char *uri)
 	return false;
 }
 
+/* The seconds of --nbd-timeout, 0 without it; false: they are no number. */
+static bool timeout_of(const struct args *a, unsigned *timeout)
+{
+	const char *word = args_value(a, OPT_NBD_TIMEOUT);
+	char *end = NULL;
+	unsigned long n = word && word[0] >= '0' && word[0] <= '9' ? strtoul(word, &end, 10) : 0;
+
+	*timeout = (unsigned)n;
+	if (!word || (n >= 1 && n <= NBD_TIMEOUT_MAX && *end == '\0'))
+		return true;
+	return !report("Invalid time '%s'; allowed are 1 to %d seconds", word, NBD_TIMEOUT_MAX);
+}
+
 /* Connects the server, if name is the URI of one and it is not connected yet. */
 static bool connect_server(struct input_session *s, const char *name)
 {
-	const struct nbd_options o = {
+	struct nbd_options o = {
 		.tls_certs = args_value(s->args, OPT_TLS_CERTS),
 		.tls_psk = args_value(s->args, OPT_TLS_PSK),
 	};
 	struct err e = ERR_INIT;
 	size_t n = 0;
 
+	if (!timeout_of(s->args, &o.timeout))
+		return false;
 	if (!protocol_is_nbd(name) || is_connected(s, name))
 		return true;
 	while (s->nbd[n])

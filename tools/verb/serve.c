@@ -46,6 +46,7 @@ static const struct {
 	{OPT_LUKS_MEMORY, "luks-memory="},
 	{OPT_IGNORE_PARENT_ID, "ignore_parent_id"},
 	{OPT_NO_SNAPSHOTS, "nosnapshots"},
+	{OPT_NBD_TIMEOUT, "nbd-timeout="},
 	{OPT_TLS_CERTS, "tls-certs="},
 	{OPT_TLS_PSK, "tls-psk="},
 };
