@@ -19,7 +19,6 @@
 #include "host.h"
 #include "io.h"
 #include "util/limits.h"
-#include "util/protocol.h"
 #include "gate.h"
 #include "util/shell.h"
 
@@ -146,9 +145,7 @@ static int refuse_missing(const char *what, const char *name, int code, struct e
 	err_set(e, code, "%s \"%s\": %s", what, shown(name).text, strerror(code));
 	if (code == EMFILE)
 		return err_hint(e, "ulimit -n is the limit of open files");
-	if (protocol_is_nbd(name))
-		err_hint_code(e, HINT_BACKING, shell_word(name).text);
-	else if (looks_like_protocol(name))
+	if (looks_like_protocol(name))
 		err_hint(e,
 			"names in images are plain file names here: protocols are never followed");
 	return -code;

@@ -18,6 +18,7 @@
 #include "named.h"
 #include "io/io.h"
 #include "opening.h"
+#include "util/protocol.h"
 #include "util/shell.h"
 #include "util/text.h"
 #include "view/view.h"
@@ -149,7 +150,10 @@ static int open_plain(
 		r = err_set(e, ENOTSUP, "it describes more than a file");
 	if (r < 0)
 		return err_in(e, "%s \"%s\"", WHAT, name);
-	return gate_open(g, b->file ? b->file : name, WHAT, io, e);
+	r = gate_open(g, b->file ? b->file : name, WHAT, io, e);
+	if (r < 0 && protocol_is_nbd(name))
+		err_hint_code(e, HINT_BACKING, shell_word(name).text);
+	return r;
 }
 
 static int try_name(struct parent_lookup *s, const char *name)
