@@ -180,7 +180,7 @@ static const struct {
 	{"b.vmdk", "hwversion=7\"", NULL, EINVAL, "cannot be in a descriptor"},
 	{"b.vmdk", "", "base.img", EINVAL, "only vmdk is possible"},
 	{"a\"b.vmdk", "subformat=monolithicFlat", NULL, EINVAL, "cannot be in a descriptor"},
-	{"b.vmdk", "adapter_type=scsi", NULL, EINVAL, "no such adapter_type"},
+	{"b.vmdk", "adapter_type=scsi", NULL, EINVAL, "does not accept value 'scsi'"},
 };
 
 /* A creation that fails leaves no file. */
