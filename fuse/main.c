@@ -288,7 +288,8 @@ static int open_server(struct daemon *d, struct err *e)
 	d->server.max_read = d->options.max_read;
 	d->server.writable = d->options.writable;
 	d->server.is_remote = d->servers.n > 0;
-	passthrough_init(&d->server.passthrough, !d->options.writable && !d->options.nopassthrough);
+	passthrough_init(&d->server.passthrough,
+		!d->options.writable && !d->options.nopassthrough && d->servers.n == 0);
 	coherence_init(&d->server.coherence);
 	readahead_budget_init(&d->server.readahead, (size_t)d->options.words.cache);
 	d->server.pool = image_pool_new(&d->how, d->options.snapshot, d->options.idle, e);
@@ -358,6 +359,7 @@ static void take_down(struct daemon *d, bool unmounted)
 	if (d->server.tree) {
 		read_end(d->server.read_worker);
 		file_close_all(d->server.tree);
+		passthrough_end(&d->server.passthrough);
 	}
 	tree_free(d->server.tree);
 	host_watch_free(d->watch);

@@ -31,7 +31,7 @@
 static bool has_connection(const struct nbd_server *s)
 {
 	for (unsigned i = 0; i < s->n; i++)
-		if (connection_is_alive(s->connections[i]))
+		if (s->connections[i] && connection_is_alive(s->connections[i]))
 			return true;
 	return false;
 }
@@ -308,12 +308,24 @@ int nbd_server_connect(
 	return 0;
 }
 
+/* The others may fail at the same time, and look for one that is alive. */
+static void end_connection(struct nbd_server *s, unsigned i)
+{
+	struct connection *c;
+
+	pthread_mutex_lock(&s->lock);
+	c = s->connections[i];
+	s->connections[i] = NULL;
+	pthread_mutex_unlock(&s->lock);
+	connection_end(c);
+}
+
 void nbd_server_disconnect(struct nbd_server *s)
 {
 	if (!s)
 		return;
 	for (unsigned i = 0; i < s->n; i++)
-		connection_end(s->connections[i]);
+		end_connection(s, i);
 	ahead_free(s->ahead);
 	extents_free(s->extents);
 	streams_end(&s->streams);

@@ -94,6 +94,13 @@ void relay_stop(struct relay *r)
 	r->runs = false;
 }
 
+void relay_await_end(const struct relay *r, int ms)
+{
+	struct pollfd end = {.fd = r->from};
+
+	poll(&end, 1, ms);
+}
+
 void relay_free(struct relay *r)
 {
 	relay_stop(r);

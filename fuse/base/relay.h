@@ -38,6 +38,9 @@ int relay_start(struct relay *r, struct err *e);
 /* Ends the thread, after everything that is in the pipe.  Does nothing if none runs. */
 void relay_stop(struct relay *r);
 
+/* Waits, at most ms milliseconds, until the other program has closed the pipe. */
+void relay_await_end(const struct relay *r, int ms);
+
 void relay_free(struct relay *r);
 
 #endif

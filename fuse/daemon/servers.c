@@ -10,6 +10,9 @@
 #include "child-server.h"
 #include "options.h"
 
+/* How long after a failure the child may take to end, in ms: its socket may be closed before. */
+#define END_MAX 1000
+
 bool servers_any(const struct options *o)
 {
 	return o->command || protocol_is_nbd(o->image) ||
@@ -44,6 +47,7 @@ static int connect_child(struct servers *s, const struct options *o, struct chil
 		ret = connect_one(s, o, child->uri, o->image, write, e);
 	child_server_remove(child);
 	if (ret < 0) {
+		relay_await_end(&s->relay, END_MAX);
 		relay_stop(&s->relay);
 		if (atomic_load(&s->relay.ended))
 			err_set(e, EIO, "%s: the server ended before it answered", o->image);

@@ -29,6 +29,16 @@ void passthrough_init(struct passthrough *p, bool wanted)
 	LIST_INIT(&p->backings);
 }
 
+void passthrough_end(struct passthrough *p)
+{
+	struct backing *b;
+
+	while ((b = LIST_FIRST(&p->backings)) != NULL) {
+		LIST_REMOVE(b, entry);
+		free(b);
+	}
+}
+
 /* Opens a backing file in the kernel: the host file that has exactly the bytes of the view.  The
  * kernel opens it with the flags of each open, so O_DIRECT must be possible: the open would fail
  * with EIO. */

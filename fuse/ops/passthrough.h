@@ -49,6 +49,9 @@ struct passthrough {
 
 void passthrough_init(struct passthrough *p, bool wanted);
 
+/* Forgets the backing files of files that were never released, as the mount has ended. */
+void passthrough_end(struct passthrough *p);
+
 /* Decides for a file that is opened on a node, with this view.  Returns NULL if there is no
  * passthrough at all; otherwise passthrough_close must be called when the file is closed. */
 struct backing *passthrough_open(struct passthrough *p, struct node *node, const struct view *view);
