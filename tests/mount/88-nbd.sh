@@ -4,7 +4,7 @@
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 . "$here/nbd.sh"
-requires nbdkit qemu-img qemu-nbd jq strace
+requires nbdkit nbdcopy qemu-img qemu-nbd jq strace
 without_libnbd && { skip "all: built without libnbd"; exit 0; }
 
 some_data disk.raw 8M
@@ -41,6 +41,19 @@ check "blocks of 4 KiB, strictly" served_reads --filter=blocksize-policy file di
 	blocksize-maximum=65536 blocksize-error-policy=error
 check "one connection at a time" served_reads --filter=multi-conn file disk.raw multi-conn-mode=disable
 check "one request at a time" served_reads --filter=noparallel file disk.raw serialize=connections
+check "a slow server" served_reads --filter=rate file disk.raw rate=400M
+check "a source that fails now and then, with nbdkit's retry" served_reads --filter=retry --filter=error file disk.raw \
+	retry-delay=1 error-pread-rate=5% "error-pread=EIO"
+generated() { # a disk that is described by words, compared with what nbdcopy reads
+	local status=0
+	serves n data '( "a line of text" 0x0a )*20000 @3M 1 2 3 @0x400000 ( 0xff )*1000' size=5M && nbdcopy "$uri" generated.raw &&
+		mounts "$uri" mnt -o format=raw || return 1
+	"$compare" -s "$SEED" mnt/disk.raw generated.raw || status=1
+	unmount mnt
+	ends_server
+	return $status
+}
+check "nbdkit data" generated
 check "old style of the protocol" served_reads -o file disk.raw
 check "without structured replies" served_reads --no-sr file disk.raw
 qemu_nbd_reads() {
