@@ -46,7 +46,7 @@ check "a source that fails now and then, with nbdkit's retry" served_reads --fil
 	retry-delay=1 error-pread-rate=5% "error-pread=EIO"
 generated() { # a disk that is described by words, compared with what nbdcopy reads
 	local status=0
-	serves n data '( "a line of text" 0x0a )*20000 @3M 1 2 3 @0x400000 ( 0xff )*1000' size=5M && nbdcopy "$uri" generated.raw &&
+	serves n data '( "a line of text" 0x0a )*20000 @3145728 1 2 3 @0x400000 ( 0xff )*1000' size=5M && nbdcopy "$uri" generated.raw &&
 		mounts "$uri" mnt -o format=raw || return 1
 	"$compare" -s "$SEED" mnt/disk.raw generated.raw || status=1
 	unmount mnt
