@@ -61,7 +61,8 @@ int servers_connect(struct servers *s, const struct options *o, struct child_ser
 	bool write = o->writable && !o->cow;
 	int ret = 0;
 
-	*s = (struct servers){.relay = {.from = -1, .stop = -1, .stopped = -1}};
+	*s = (struct servers){.writes = write && (o->command || protocol_is_nbd(o->image)),
+		.relay = {.from = -1, .stop = -1, .stopped = -1}};
 	if (o->command)
 		ret = connect_child(s, o, child, write, log, e);
 	else if (protocol_is_nbd(o->image))
@@ -98,7 +99,7 @@ int servers_resume(struct servers *s, struct err *e)
 
 void servers_abort(struct servers *s)
 {
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = s->writes ? 1 : 0; i < s->n; i++)
 		nbd_server_abort(s->list[i]);
 }
 

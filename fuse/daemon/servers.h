@@ -8,6 +8,7 @@
 #ifndef VDISKFS_DAEMON_SERVERS_H
 #define VDISKFS_DAEMON_SERVERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct options;
 struct servers {
 	struct nbd_server *list[3]; /* of the image and of its backing file; NULL-terminated */
 	size_t n;
+	bool writes;        /* the first one is written */
 	struct relay relay; /* of the child server */
 };
 
@@ -39,7 +41,8 @@ unsigned servers_sockets(const struct servers *s, uint32_t *sockets, unsigned ma
 void servers_pause(struct servers *s);
 int servers_resume(struct servers *s, struct err *e);
 
-/* The mount is gone: no request has to wait for an answer any more. */
+/* The mount is gone: nobody waits for what is read of a server that is not written.  One that is
+ * written gets what was not flushed yet. */
 void servers_abort(struct servers *s);
 
 /* No image of them may be open. */

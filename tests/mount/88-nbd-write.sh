@@ -117,6 +117,27 @@ synced() { # a raw disk: fsync is a flush
 }
 check "fsync of a raw disk is a flush, and a hole is one of the server" synced
 
+unsynced() { # what was not flushed before the unmount is written at its end
+	local status=0
+	"new_$1" disk
+	qemu-img convert -q -f "$1" -O raw disk ref
+	serves n --filter=delay file disk wdelay=5ms
+	"$VDISKFS" -f -o "rw,format=$1" "$uri" "$W/mnt" &
+	mount=$!
+	eventually mountpoint -q mnt
+	for at in 8 77 100; do
+		noise $at 65536 >piece
+		dd if=piece of=mnt/disk.raw bs=64K seek=$at conv=notrunc status=none && dd if=piece of=ref bs=64K seek=$at conv=notrunc status=none
+	done
+	fusermount3 -u mnt && wait "$mount" || status=1
+	ends_server
+	qemu-img compare -q -f "$1" -F raw disk ref || status=1
+	[ "$1" = raw ] || qemu-img check -q -f "$1" disk || status=1
+	return $status
+}
+check "an unmount without fsync, raw" unsynced raw
+check "an unmount without fsync, qcow2" unsynced qcow2
+
 # Servers that cannot.
 
 serves n -r file data.raw
