@@ -531,11 +531,11 @@ unsigned connection_load(const struct connection *c)
 
 /* The handshake. */
 
-static int handshake_failed(const char *uri, struct err *e)
+static int handshake_failed(struct err *e)
 {
 	int code = libnbd.get_errno();
 
-	return err_set(e, code > 0 ? code : EPROTO, "%s: %s", uri, last_error("no connection"));
+	return err_set(e, code > 0 ? code : EPROTO, "%s", last_error("no connection"));
 }
 
 int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout, struct err *e)
@@ -543,16 +543,15 @@ int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout
 	uint64_t end = now() + (uint64_t)timeout * 1000, t;
 
 	if (libnbd.aio_connect_uri(h, uri) < 0)
-		return handshake_failed(uri, e);
+		return handshake_failed(e);
 	while (libnbd.aio_is_ready(h) != 1) {
 		if (libnbd.aio_is_dead(h) == 1)
-			return handshake_failed(uri, e);
+			return handshake_failed(e);
 		if (libnbd.aio_is_closed(h) == 1)
-			return err_set(e, EPROTO, "%s: the server has closed the connection", uri);
+			return err_set(e, EPROTO, "the server has closed the connection");
 		t = now();
 		if (t >= end)
-			return err_set(
-				e, ETIMEDOUT, "%s: no answer within %u seconds", uri, timeout);
+			return err_set(e, ETIMEDOUT, "no answer within %u seconds", timeout);
 		wait_for(h, -1, (int)(end - t));
 	}
 	return 0;

@@ -77,7 +77,7 @@ unsigned connection_load(const struct connection *c);
 /* Sends a request; it is answered with ENOTCONN when the connection has failed. */
 void connection_submit(struct connection *c, struct nbd_request *r);
 
-/* Connects h by the URI within timeout seconds. */
+/* Connects h by the URI within timeout seconds.  The error does not have the name. */
 int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout, struct err *e);
 
 #endif

@@ -18,6 +18,9 @@
 #include "util/limits.h"
 #include "util/text.h"
 
+/* Seconds for each connection after the first. */
+#define MORE_MAX 5u
+
 /* Longer requests are cut, so that all connections share them. */
 #define REQUEST_MAX (1u << 20)
 
@@ -138,8 +141,8 @@ static int open_handle(const char *uri, const struct nbd_options *o, unsigned ti
 	r = check_verification(h, uri, o, e);
 	if (r == 0 && set_options(h, o) < 0)
 		r = err_set(e, EINVAL, "%s: %s", uri, libnbd.get_error());
-	if (r == 0)
-		r = connection_handshake(h, uri, timeout, e);
+	if (r == 0 && connection_handshake(h, uri, timeout, e) < 0)
+		r = err_in(e, "%s", o->name ? o->name : uri);
 	if (r == 0 && is_tls(uri) && libnbd.get_tls_negotiated(h) != 1)
 		r = err_set(e, EPROTO, "%s: the connection is not encrypted", uri);
 	if (r < 0)
@@ -203,14 +206,16 @@ static int add_connection(
 	return 0;
 }
 
-/* A server that takes no more connections is used with those that it has taken. */
+/* A server that takes no more connections is used with those that it has taken; some let one wait
+ * until another ends. */
 static void connect_more(
 	struct nbd_server *s, const char *uri, const struct nbd_options *o, unsigned timeout)
 {
 	struct err ignored = ERR_INIT;
 	struct nbd_handle *h;
 
-	while (s->n < SERVER_CONNECTIONS && open_handle(uri, o, timeout, &h, &ignored) == 0) {
+	while (s->n < SERVER_CONNECTIONS &&
+		open_handle(uri, o, MIN(timeout, MORE_MAX), &h, &ignored) == 0) {
 		if (libnbd.get_size(h) < 0 || (uint64_t)libnbd.get_size(h) < s->size ||
 			libnbd.is_read_only(h) != s->read_only) {
 			libnbd.close(h);

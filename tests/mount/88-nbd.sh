@@ -230,6 +230,14 @@ child_fails() { # PATTERN WORD...: the message of the child, and one that says w
 check "a child that cannot open its file" child_fails "nbdkit: error: .*missing" nbdkit -r file "$W/missing"
 check "a child that is no program" child_fails "frobnicate-server: No such file" frobnicate-server -r
 check "a child that is no server" child_fails "^hello$" sh -c 'echo hello'
+check "a child that never answers" eval '"$VDISKFS" -o nbd-timeout=1 "[" sleep 100000 "]" "$W/mnt" 2>&1 |
+	grep "^vdiskfs: \[ sleep 100000 \]: no answer within 1 seconds"'
+interrupted() {
+	timeout 2 "$VDISKFS" "$@" '[' sh -c 'echo $$ >"$0"; exec sleep 100000' "$W/other" ']' "$W/mnt"
+	[ $? = 124 ] && eventually [ ! -e "/proc/$(<other)" ] && eventually no_sockets
+}
+check "a signal while the child is waited for ends it" interrupted
+check "the same in the foreground" interrupted -f
 not_an_image() {
 	"$VDISKFS" -o format=vmdk "${command[@]}" "$W/mnt" 2>err
 	[ $? = 1 ] && no_children && no_sockets
