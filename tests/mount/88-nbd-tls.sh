@@ -4,7 +4,7 @@
 . "${0%/*}/functions.sh"
 . "$here/hostile.sh"
 . "$here/nbd.sh"
-requires nbdkit certtool psktool
+requires nbdkit certtool psktool strace
 without_libnbd && { skip "all: built without libnbd"; exit 0; }
 
 some_data disk.raw 4M
@@ -33,6 +33,11 @@ check "a missing file of keys" refused "$tls" "missing.psk|PSK|No such file" -o 
 check "no key" refused "$tls" "tls-certs|verified" -o ro
 check "no TLS, but the server requires it" refused "$uri" "TLS|tls|policy"
 check "a key for a URI without TLS" refused "$uri" "nbds" -o tls-psk=keys.psk
+if [ -n "$sanitized" ]; then
+	skip "the sandbox: not with sanitizers"
+else
+	check "the sandbox with TLS" traced "$tls" "format=raw,tls-psk=$W/keys.psk" "$compare" -s "$SEED" mnt/disk.raw disk.raw
+fi
 ends_server
 serves n file disk.raw
 check "a server without TLS" refused "$tls" "TLS|tls|encrypted" -o tls-psk=keys.psk

@@ -46,5 +46,34 @@ mounts() {
 	"$VDISKFS" "$@" "$uri" "$(realpath -s "$dir")"
 }
 
+# traced URI OPTIONS COMMAND...: mounts the server on mnt, strictly confined, below strace, and runs the command.  After
+# the filter no socket is made, nothing is connected, opened or executed, and no call on a server is denied; answers are
+# received by threads that were started after it.
+traced() {
+	local status=0 tracer
+	strace -qq -f -o strace.log "$VDISKFS" -f -o "sandbox=strict,$2" "$1" "$W/mnt" &
+	tracer=$!
+	eventually mountpoint -q mnt
+	"${@:3}" || status=1
+	unmount mnt && wait "$tracer" || status=1
+	awk '/ landlock_restrict_self\(/ { locked = 1 }
+		/ seccomp\(SECCOMP_SET_MODE_FILTER/ { filtered = 1; daemon = $1; next }
+		/ connect\(/ && !filtered { connections++ }
+		!filtered { older[$1] = 1; next }
+		$1 in older && $1 != daemon { next } # the supervisor, and programs that have ended
+		/ (socket|connect|execve)\(/ || /openat.* = [0-9]/ { bad = 1; print }
+		/ = -1 EPERM/ && !/openat|prlimit64/ { bad = 1; print } # the C library asks for processors and limits
+		/ recvfrom\(/ { received++ }
+		/ sendmsg\(/ { messages++ }
+		END { print connections " connections, " received " times received, " messages + 0 " messages"
+			exit !(locked && filtered && connections && received && !bad) }' strace.log || { grep -c . strace.log; status=1; }
+	# The threads of the connections that were there before have ended before.
+	awk '/ seccomp\(SECCOMP_SET_MODE_FILTER/ { filtered = 1 }
+		/ recvfrom\(/ && !filtered { before[$1] = 1 }
+		/ recvfrom\(/ && filtered && $1 in before { print; bad = 1 }
+		END { exit bad }' strace.log || status=1
+	return $status
+}
+
 # without_libnbd: is this a build that knows no servers?
 without_libnbd() { "$VDISKFS" nbd://127.0.0.1:1 "$W" 2>&1 | grep -q "without libnbd"; }
