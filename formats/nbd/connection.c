@@ -41,8 +41,8 @@ struct connection {
 	void *arg;
 	bool late; /* it has failed for want of an answer */
 
-	pthread_mutex_t use;       /* held while handle is used by a thread that is not that of the
-				    * connection */
+	pthread_mutex_t use; /* held while libnbd sends or receives, so that whoever finds the end
+			      * of the connection knows the reason */
 	struct nbd_handle *handle; /* NULL: closed */
 
 	pthread_mutex_t lock;      /* protects all below */
@@ -208,8 +208,8 @@ static void note_reason(struct connection *c, const char *reason)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* The error of the last call of libnbd in this thread, without the name of the function; the next
- * call may free it. */
+/* The error of the last call of libnbd in this thread that had one, without the name of the
+ * function; the next call may free it. */
 static const char *last_error(const char *otherwise)
 {
 	const char *text = libnbd.get_error();
@@ -221,18 +221,22 @@ static const char *last_error(const char *otherwise)
 										: text;
 }
 
-/* Has the connection ended?  If the last call has found that, its error is the reason. */
+static bool is_ended(struct nbd_handle *h)
+{
+	return libnbd.aio_is_dead(h) == 1 || libnbd.aio_is_closed(h) == 1;
+}
+
+/* Has the call that was made just now, on a connection that had not ended before, ended it?  Notes
+ * the reason; the lock use is held from before the call on. */
 static bool has_ended(struct connection *c, struct nbd_handle *h)
 {
 	char text[REASON];
 
-	snprintf(text, sizeof text, "%s", last_error(""));
-	if (libnbd.aio_is_closed(h) == 1)
-		note_reason(c, "the server has closed the connection");
-	else if (libnbd.aio_is_dead(h) == 1)
-		note_reason(c, text);
-	else
+	snprintf(text, sizeof text, "%s", last_error("the connection is broken"));
+	if (!is_ended(h))
 		return false;
+	note_reason(
+		c, libnbd.aio_is_closed(h) == 1 ? "the server has closed the connection" : text);
 	return true;
 }
 
@@ -242,7 +246,7 @@ static int try_to_send(struct connection *c, struct nbd_request *r, bool *must_w
 	struct nbd_handle *h = c->handle;
 	int error;
 
-	if (!h)
+	if (!h || is_ended(h))
 		return ENOTCONN;
 	*must_wake = note_request(c, r);
 	if (send_request(h, r) >= 0) {
@@ -308,22 +312,9 @@ static int time_left(struct connection *c)
 	return (int)MIN(end - t, r ? UINT64_MAX : c->timeout / 4 + 1);
 }
 
-/* A thread that sends and finds the end has the lock until it has noted the reason. */
-static bool is_over(struct connection *c, struct nbd_handle *h)
-{
-	bool over;
-
-	pthread_mutex_lock(&c->use);
-	over = has_ended(c, h);
-	pthread_mutex_unlock(&c->use);
-	if (over)
-		note_reason(c, "the connection is broken");
-	return over;
-}
-
-/* Waits for what libnbd waits for; other: a descriptor that is waited for, too, or -1.  The result
- * is that of poll. */
-static int wait_for(struct nbd_handle *h, int other, int ms)
+/* Waits for what libnbd waits for; other: a descriptor that is waited for, too, or -1.  *ready: the
+ * direction that libnbd is to be told of, or 0.  The result is that of poll. */
+static int wait_for(struct nbd_handle *h, int other, int ms, unsigned *ready)
 {
 	unsigned direction = libnbd.aio_get_direction(h);
 	bool reads = direction & LIBNBD_AIO_DIRECTION_READ;
@@ -337,16 +328,41 @@ static int wait_for(struct nbd_handle *h, int other, int ms)
 	uint64_t events;
 	int n = poll(p, 2, ms);
 
+	*ready = 0;
 	if (n <= 0)
-		return n;
-	if (p[1].revents && read(other, &events, sizeof events) < 0)
 		return n;
 	/* As reading may change what is written, only one of them. */
 	if (reads && p[0].revents & (POLLIN | broken))
-		libnbd.aio_notify_read(h);
+		*ready = LIBNBD_AIO_DIRECTION_READ;
 	else if (writes && p[0].revents & (POLLOUT | broken))
-		libnbd.aio_notify_write(h);
+		*ready = LIBNBD_AIO_DIRECTION_WRITE;
+	/* Nothing to read is no failure: the event was for an earlier wait. */
+	if (p[1].revents && read(other, &events, sizeof events) < 0)
+		return n;
 	return n;
+}
+
+static void notify(struct nbd_handle *h, unsigned ready)
+{
+	if (ready == LIBNBD_AIO_DIRECTION_READ)
+		libnbd.aio_notify_read(h);
+	else if (ready == LIBNBD_AIO_DIRECTION_WRITE)
+		libnbd.aio_notify_write(h);
+}
+
+/* Lets libnbd work; true: the connection is over. */
+static bool advance(struct connection *c, struct nbd_handle *h, unsigned ready)
+{
+	bool over;
+
+	pthread_mutex_lock(&c->use);
+	over = is_ended(h);
+	if (!over && ready) {
+		notify(h, ready);
+		over = has_ended(c, h);
+	}
+	pthread_mutex_unlock(&c->use);
+	return over;
 }
 
 static bool is_set(struct connection *c, const bool *flag)
@@ -372,10 +388,11 @@ static bool handle_event(struct connection *c)
 {
 	struct nbd_handle *h = c->handle;
 	int left = time_left(c);
+	unsigned ready;
 	char text[64];
 
-	if (wait_for(h, c->wake, left) != 0 || left != 0)
-		return !is_over(c, h) && !is_set(c, &c->ending) && !is_set(c, &c->paused);
+	if (wait_for(h, c->wake, left, &ready) != 0 || left != 0)
+		return !advance(c, h, ready) && !is_set(c, &c->ending) && !is_set(c, &c->paused);
 	snprintf(text, sizeof text, "no answer within %u seconds", (unsigned)(c->timeout / 1000));
 	note_reason(c, text);
 	c->late = true;
@@ -386,7 +403,7 @@ static void *thread_main(void *arg)
 {
 	struct connection *c = arg;
 	struct nbd_handle *h = c->handle;
-	bool over = is_over(c, h); /* while the thread was paused */
+	bool over = advance(c, h, 0); /* while the thread was paused */
 	struct nbd_request *r;
 
 	while (!over && handle_event(c)) {
@@ -541,6 +558,7 @@ static int handshake_failed(struct err *e)
 int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout, struct err *e)
 {
 	uint64_t end = now() + (uint64_t)timeout * 1000, t;
+	unsigned ready;
 
 	if (libnbd.aio_connect_uri(h, uri) < 0)
 		return handshake_failed(e);
@@ -552,7 +570,8 @@ int connection_handshake(struct nbd_handle *h, const char *uri, unsigned timeout
 		t = now();
 		if (t >= end)
 			return err_set(e, ETIMEDOUT, "no answer within %u seconds", timeout);
-		wait_for(h, -1, (int)(end - t));
+		wait_for(h, -1, (int)(end - t), &ready);
+		notify(h, ready);
 	}
 	return 0;
 }

@@ -212,7 +212,9 @@ static unsigned char *make_answer(struct fake_client *c, const struct fake_reque
 		p += chunk(p, cookie, CHUNK_DONE, CHUNK_DATA,
 			8 + data + (fate == FAKE_LONG ? 4096 : 0));
 		put_be(p, 8, r->pos);
+		pthread_mutex_lock(&c->f->data_lock);
 		memcpy(p + 8, c->f->data + r->pos, data);
+		pthread_mutex_unlock(&c->f->data_lock);
 		p += 8 + data;
 	} else if (r->command == FAKE_STATUS) {
 		unsigned char payload[8192];
@@ -305,12 +307,16 @@ static bool change(struct fake_client *c, const struct fake_request *r)
 		unsigned char *buf = malloc(r->len);
 
 		good = get(c->fd, buf, r->len);
+		pthread_mutex_lock(&f->data_lock);
 		if (good)
 			memcpy(to, buf, r->len);
+		pthread_mutex_unlock(&f->data_lock);
 		free(buf);
 		f->writes++;
 	} else if (r->command == FAKE_ZERO) {
+		pthread_mutex_lock(&f->data_lock);
 		memset(to, 0, r->len);
+		pthread_mutex_unlock(&f->data_lock);
 	} else if (r->command == FAKE_FLUSH) {
 		f->flushes++;
 	} else if (r->command == FAKE_READ) {
@@ -377,6 +383,7 @@ void fake_start(struct fake *f)
 	f->data = malloc(f->size);
 	fill_pattern(f->data, f->size, 18);
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_mutex_init(&f->data_lock, NULL);
 	f->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(bind(f->listener, (struct sockaddr *)&address, sizeof address), 0);
 	ck_assert_int_eq(listen(f->listener, 16), 0);

@@ -67,7 +67,7 @@ struct fake {
 	/* Of the server. */
 	int listener;
 	pthread_t thread;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock, data_lock;
 	struct fake_client *clients;
 	struct fake_held *waiting;
 };
