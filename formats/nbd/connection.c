@@ -240,16 +240,17 @@ static bool has_ended(struct connection *c, struct nbd_handle *h)
 	return true;
 }
 
-/* Sends the request, under the lock use; returns 0 or an errno, after which there is no answer. */
+/* Sends the request, under the lock use; returns 0 or an errno, after which there is no answer. The
+ * end of the connection is answered by the thread, once the reason is known to all. */
 static int try_to_send(struct connection *c, struct nbd_request *r, bool *must_wake)
 {
 	struct nbd_handle *h = c->handle;
 	int error;
 
-	if (!h || is_ended(h))
+	if (!h)
 		return ENOTCONN;
 	*must_wake = note_request(c, r);
-	if (send_request(h, r) >= 0) {
+	if (is_ended(h) || send_request(h, r) >= 0) {
 		/* It was not sent to its end, or found that of the connection: the thread waits for
 		 * the wrong event. */
 		if (has_ended(c, h) || libnbd.aio_get_direction(h) != LIBNBD_AIO_DIRECTION_READ)
@@ -257,12 +258,10 @@ static int try_to_send(struct connection *c, struct nbd_request *r, bool *must_w
 		return 0;
 	}
 	error = libnbd.get_errno();
-	if (error <= 0 || has_ended(c, h))
-		error = ENOTCONN;
 	pthread_mutex_lock(&c->lock);
 	take_out(&c->under_way, r);
 	pthread_mutex_unlock(&c->lock);
-	return error;
+	return error > 0 ? error : EIO;
 }
 
 void connection_submit(struct connection *c, struct nbd_request *r)
@@ -350,9 +349,11 @@ static void notify(struct nbd_handle *h, unsigned ready)
 		libnbd.aio_notify_write(h);
 }
 
-/* Lets libnbd work; true: the connection is over. */
-static bool advance(struct connection *c, struct nbd_handle *h, unsigned ready)
+/* Lets libnbd work, and takes the answers that it has.  False: the connection is over, and none is
+ * taken, since it may be an answer to that. */
+static bool advance(struct connection *c, unsigned ready, struct nbd_request **answered)
 {
+	struct nbd_handle *h = c->handle;
 	bool over;
 
 	pthread_mutex_lock(&c->use);
@@ -361,8 +362,10 @@ static bool advance(struct connection *c, struct nbd_handle *h, unsigned ready)
 		notify(h, ready);
 		over = has_ended(c, h);
 	}
+	if (!over)
+		*answered = take_all(c, &c->answered);
 	pthread_mutex_unlock(&c->use);
-	return over;
+	return !over;
 }
 
 static bool is_set(struct connection *c, const bool *flag)
@@ -383,38 +386,44 @@ static void set(struct connection *c, bool *flag)
 	wake(c);
 }
 
+static bool must_stop(struct connection *c)
+{
+	return is_set(c, &c->ending) || is_set(c, &c->paused);
+}
+
 /* Waits for an event and handles it; false: the connection is over. */
 static bool handle_event(struct connection *c)
 {
-	struct nbd_handle *h = c->handle;
+	struct nbd_request *answered;
 	int left = time_left(c);
 	unsigned ready;
 	char text[64];
 
-	if (wait_for(h, c->wake, left, &ready) != 0 || left != 0)
-		return !advance(c, h, ready) && !is_set(c, &c->ending) && !is_set(c, &c->paused);
-	snprintf(text, sizeof text, "no answer within %u seconds", (unsigned)(c->timeout / 1000));
-	note_reason(c, text);
-	c->late = true;
-	return false;
+	if (wait_for(c->handle, c->wake, left, &ready) == 0 && left == 0) {
+		snprintf(text, sizeof text, "no answer within %u seconds",
+			(unsigned)(c->timeout / 1000));
+		note_reason(c, text);
+		c->late = true;
+		return false;
+	}
+	if (!advance(c, ready, &answered))
+		return false;
+	if (answered) {
+		pthread_mutex_lock(&c->lock);
+		c->heard = now();
+		pthread_mutex_unlock(&c->lock);
+		answer(c, answered, 0);
+	}
+	return true;
 }
 
 static void *thread_main(void *arg)
 {
 	struct connection *c = arg;
 	struct nbd_handle *h = c->handle;
-	bool over = advance(c, h, 0); /* while the thread was paused */
-	struct nbd_request *r;
 
-	while (!over && handle_event(c)) {
-		r = take_all(c, &c->answered);
-		if (!r)
-			continue;
-		pthread_mutex_lock(&c->lock);
-		c->heard = now();
-		pthread_mutex_unlock(&c->lock);
-		answer(c, r, 0);
-	}
+	while (!must_stop(c) && handle_event(c))
+		;
 	if (is_set(c, &c->paused))
 		return NULL;
 	atomic_store(&c->alive, false);
