@@ -178,11 +178,7 @@ static int64_t send_request(struct nbd_handle *h, struct nbd_request *r)
 
 static void wake(struct connection *c)
 {
-	const uint64_t one = 1;
-
-	/* It fails only when the number of events overflows. */
-	if (write(c->wake, &one, sizeof one) < 0)
-		return;
+	eventfd_write(c->wake, 1);
 }
 
 /* Adds the request to the list; true: the thread sleeps without a limit. */
@@ -324,7 +320,7 @@ static int wait_for(struct nbd_handle *h, int other, int ms, unsigned *ready)
 		{.fd = other, .events = POLLIN},
 	};
 	const short broken = POLLHUP | POLLERR;
-	uint64_t events;
+	eventfd_t events;
 	int n = poll(p, 2, ms);
 
 	*ready = 0;
@@ -335,9 +331,8 @@ static int wait_for(struct nbd_handle *h, int other, int ms, unsigned *ready)
 		*ready = LIBNBD_AIO_DIRECTION_READ;
 	else if (writes && p[0].revents & (POLLOUT | broken))
 		*ready = LIBNBD_AIO_DIRECTION_WRITE;
-	/* Nothing to read is no failure: the event was for an earlier wait. */
-	if (p[1].revents && read(other, &events, sizeof events) < 0)
-		return n;
+	if (p[1].revents)
+		eventfd_read(other, &events);
 	return n;
 }
 
