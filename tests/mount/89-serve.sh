@@ -43,7 +43,7 @@ kit() {
 	${preload[@]+"${preload[@]}"} nbdkit "$@" "$plugin" "${parameters[@]}"
 }
 # with_uri IMAGE COMMAND: runs the command, in which $uri is that of the server.
-with_uri() { kit "$1" "${@:3}" -- -U - --run "$2"; }
+with_uri() { kit "$1" "${@:3}" -- -U - --run "unset LD_PRELOAD; $2"; }
 
 # serve ARGUMENT...: starts vdisk serve, and sets pid, uri, and base and query, between which an export stands.
 serve() {
@@ -138,7 +138,7 @@ check "the server with a passphrase from standard input begins" eval 'serve --pa
 check "an encrypted volume" eval 'nbdinfo --size "$(export_uri "volumes/luks-$uuid")" && exports "$uri" | grep -q "^volumes/luks-$uuid|"'
 check "the server ends" ends TERM
 # shellcheck disable=SC2016
-check "the plugin with a passphrase from standard input" eval 'kit parts.qcow2 passphrase-file=- -- -U - --run "nbdinfo --size \"nbd+unix:///volumes/luks-$uuid?socket=\$unixsocket\"" <key'
+check "the plugin with a passphrase from standard input" eval 'kit parts.qcow2 passphrase-file=- -- -U - --run "unset LD_PRELOAD; nbdinfo --size \"nbd+unix:///volumes/luks-$uuid?socket=\$unixsocket\"" <key'
 
 # Writing.
 
@@ -275,7 +275,7 @@ zero_and_trim() {
 
 check_not "a server without --rw is read-only" eval 'with_uri a.qcow2 "qemu-io -f raw -c \"write 0 512\" \"\$uri\""'
 check_not "rw=false is read-only" eval 'with_uri a.qcow2 "qemu-io -f raw -c \"write 0 512\" \"\$uri\"" rw=false'
-check_not "nbdkit -r is read-only" eval 'kit a.qcow2 rw=true -- -r -U - --run "qemu-io -f raw -c \"write 0 512\" \"\$uri\""'
+check_not "nbdkit -r is read-only" eval 'kit a.qcow2 rw=true -- -r -U - --run "unset LD_PRELOAD; qemu-io -f raw -c \"write 0 512\" \"\$uri\""'
 check_not "a snapshot is read-only" eval 'with_uri over.qcow2 "qemu-io -f raw -c \"write 0 512\" \"nbd+unix:///snapshots/first?socket=\$unixsocket\"" rw=true'
 partition_written() {
 	# shellcheck disable=SC2016
@@ -318,14 +318,18 @@ refuses() { # PATTERN PARAMETER...: nbdkit fails before it goes into the backgro
 	shift
 	! kit "$@" -- -U "$W/no.sock" -P "$W/no.pid" 2>refused.err && cat refused.err >&2 && grep -qE "$pattern" refused.err && [ ! -e no.pid ]
 }
-check "a missing image" refuses 'missing.qcow2: No such file' missing.qcow2
-check "no image" refuses 'image=FILE is missing' rw=true
-check "two images" refuses 'two images' a.qcow2 b.qcow2
-check "an unknown parameter" refuses 'unknown option "frobnicate=1"' a.qcow2 frobnicate=1
-check "a misspelt parameter" refuses 'did you mean "format' a.qcow2 fromat=raw
-check "a flag that is neither true nor false" refuses 'could not decipher boolean' a.qcow2 rw=perhaps
-check "a wrong format" refuses '' a.qcow2 format=vmdk
-check "a directory that is not allowed" refuses 'allow=' dir/../dir/in.qcow2
+if [ ${#preload[@]} = 0 ]; then
+	check "a missing image" refuses 'missing.qcow2: No such file' missing.qcow2
+	check "no image" refuses 'image=FILE is missing' rw=true
+	check "two images" refuses 'two images' a.qcow2 b.qcow2
+	check "an unknown parameter" refuses 'unknown option "frobnicate=1"' a.qcow2 frobnicate=1
+	check "a misspelt parameter" refuses 'did you mean "format' a.qcow2 fromat=raw
+	check "a flag that is neither true nor false" refuses 'could not decipher boolean' a.qcow2 rw=perhaps
+	check "a wrong format" refuses '' a.qcow2 format=vmdk
+	check "a directory that is not allowed" refuses 'allow=' dir/../dir/in.qcow2
+else
+	skip "parameters that are refused: nbdkit, with any plugin, hangs in its exit if the library of the sanitizers is loaded first"
+fi
 check "a directory that is allowed" eval 'kit dir/in.qcow2 allow=. -- -U - --run true'
 exports_one() { [ "$(nm -D --defined-only "$plugin" | awk '{ print $3 }' | grep -v '^__\?asan\|^__odr_asan')" = plugin_init ]; }
 check "the plugin exports plugin_init alone" exports_one

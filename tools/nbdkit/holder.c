@@ -4,23 +4,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#define CLIENTS_MAY_STAY 1 /* seconds */
+#define CLIENTS_MAY_STAY 1000 /* milliseconds */
 
 static int fd = -1; /* of the pipe; -1: none */
+static int stop_fd; /* an eventfd, which holder_stop sets */
 static pthread_t thread;
 static bool running;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;
-static bool stopped; /* by holder_stop; under lock */
 
 int holder_set(const char *value)
 {
@@ -32,36 +31,36 @@ int holder_set(const char *value)
 	return -1;
 }
 
-/* Has nbdkit shut down, as far as holder_stop, before the time is over? */
-static bool await_stop(void)
+/* Waits for the end of the pipe; false if holder_stop was called before. */
+static bool await_end(void)
 {
-	struct timespec until;
-	bool gone;
-	int r = 0;
+	struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+	char c;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += CLIENTS_MAY_STAY;
-	pthread_mutex_lock(&lock);
-	while (!stopped && r == 0)
-		r = pthread_cond_timedwait(&changed, &lock, &until);
-	gone = stopped;
-	pthread_mutex_unlock(&lock);
-	return gone;
+	for (;;) {
+		if (poll(p, 2, -1) < 0)
+			continue; /* a signal */
+		if (p[1].revents)
+			return false;
+		if (read(fd, &c, 1) <= 0)
+			return true;
+	}
 }
 
 static void *watch(void *arg)
 {
 	void (*end)(void) = *(void (**)(void))arg;
-	ssize_t n;
-	char c;
+	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+	int r;
 
-	do
-		n = read(fd, &c, 1);
-	while (n > 0 || (n < 0 && errno == EINTR));
-	/* holder_stop waits for the end of the process from here on. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (!await_end())
+		return NULL;
 	nbdkit_shutdown();
-	if (!await_stop())
+	do
+		r = poll(&stop, 1, CLIENTS_MAY_STAY);
+	while (r < 0 && errno == EINTR);
+	/* From here on, holder_stop waits for the end of the process. */
+	if (r == 0)
 		end();
 	return NULL;
 }
@@ -69,20 +68,19 @@ static void *watch(void *arg)
 int holder_start(void (*end)(void))
 {
 	static void (*kept)(void);
-	pthread_condattr_t monotonic;
 	int r;
 
 	if (fd < 0)
 		return 0;
 	kept = end;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	r = pthread_create(&thread, NULL, watch, &kept);
+	stop_fd = eventfd(0, EFD_CLOEXEC);
+	r = stop_fd < 0 ? errno : pthread_create(&thread, NULL, watch, &kept);
 	running = r == 0;
-	if (!running)
-		nbdkit_error("no thread for holder: %s", strerror(r));
+	if (!running) {
+		nbdkit_error("holder: %s", strerror(r));
+		if (stop_fd >= 0)
+			close(stop_fd);
+	}
 	return running ? 0 : -1;
 }
 
@@ -90,11 +88,8 @@ void holder_stop(void)
 {
 	if (!running)
 		return;
-	pthread_mutex_lock(&lock);
-	stopped = true;
-	pthread_cond_signal(&changed);
-	pthread_mutex_unlock(&lock);
-	pthread_cancel(thread);
+	eventfd_write(stop_fd, 1);
 	pthread_join(thread, NULL);
+	close(stop_fd);
 	running = false;
 }
